@@ -1,0 +1,68 @@
+// What can be set, with the defaults of a small gateway.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tidemark/error.h"
+
+namespace tidemark {
+
+// What an acknowledgement means.
+enum class Durability : uint8_t {
+  durable,   // flushed to the device, with its directory entries
+  buffered,  // acknowledged at once, durable within the topic's flush.ms
+};
+
+enum class Compression : uint8_t { none, zstd };
+enum class TimestampType : uint8_t { create_time, log_append_time };
+
+enum class IoEngine : uint8_t { automatic, io_uring, syscalls };
+
+// Options of one data folder while it is open. The journal's size is fixed when the folder is made.
+struct EngineOptions {
+  std::string data_dir;
+  bool create_if_missing = true;
+  IoEngine io_engine = IoEngine::automatic;
+
+  // Size of the journal of a new store; at least kMinJournalBytes. Bounds recovery time, too.
+  uint64_t journal_bytes = uint64_t{64} << 20;
+  // Bounds what tails, unflushed batches and readers hold; at least kMinMemoryBytes. When it is
+  // used up Append() answers busy.
+  uint64_t memory_bytes = uint64_t{32} << 20;
+  // Byte budget of the whole store, journal included; 0: what the disk has. At the limit Append()
+  // answers disk_full. A new journal takes an eighth of it at most.
+  uint64_t store_bytes = 0;
+};
+
+inline constexpr uint64_t kMinJournalBytes = uint64_t{4} << 20;
+inline constexpr uint64_t kMinMemoryBytes = uint64_t{4} << 20;
+
+// Settings of a topic; the names in comments are the keys of TopicConfig::Set(), Kafka's where
+// Kafka has them.
+struct TopicConfig {
+  Compression compression = Compression::zstd;  // compression.type: zstd, none ("uncompressed")
+  int32_t zstd_level = 14;                      // compression.zstd.level: -7 to 22
+  int64_t segment_bytes = int64_t{16} << 20;    // segment.bytes
+  int32_t max_message_bytes = 1048588;          // max.message.bytes: a record with its batch header
+  int32_t index_interval_bytes = 4096;          // index.interval.bytes
+  TimestampType timestamp_type = TimestampType::create_time;  // message.timestamp.type
+  Durability durability =
+      Durability::durable;       // durability: durable, buffered (the topic's default)
+  int64_t flush_ms = 1000;       // flush.ms: the window of loss of buffered records
+  int64_t commit_linger_ms = 0;  // commit.linger.ms: durable commits wait so long for more
+
+  // Sets one key from text. invalid_argument for an unknown key or a value out of range,
+  // unsupported for a setting that Kafka has and this version does not honour; the message names
+  // the key.
+  Status Set(std::string_view key, std::string_view value);
+  // All keys with their present values, in a fixed order.
+  std::vector<std::pair<std::string, std::string>> ToPairs() const;
+
+  bool operator==(const TopicConfig&) const = default;
+};
+
+}  // namespace tidemark
