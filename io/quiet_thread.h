@@ -1,0 +1,14 @@
+// Threads of our own, which never take part in the process's signal handling.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <thread>
+
+namespace tidemark::io {
+
+// Starts a thread in which all signals are blocked, so that SIGTERM interrupts the thread that
+// waits for it; nothing when the system has no room for one more.
+std::optional<std::thread> StartQuietThread(const char* name, std::function<void()> run);
+
+}  // namespace tidemark::io
