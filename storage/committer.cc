@@ -1,0 +1,223 @@
+#include "storage/committer.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace tidemark::storage {
+namespace {
+
+// So much buffered data makes a commit due: large enough for the device's full speed, small enough
+// that a durable record does not wait long behind it.
+constexpr uint64_t kBufferedCommitBytes = 512 * 1024;
+
+}  // namespace
+
+Committer::Committer(Context& context, Journal& journal) : context_(context), journal_(journal) {
+  operation_.done = &Committer::OnWritten;
+  operation_.owner = this;
+}
+
+bool Committer::HasJournalRoom(uint64_t bytes) const {
+  return PressureOf(journal_.used_bytes() + context_.unsubmitted_bytes + bytes,
+                    journal_.ring_bytes()) != Pressure::full;
+}
+
+void Committer::MarkDirty(PartitionCore& partition, Durability durability) {
+  const TopicConfig& config = partition.topic().config();
+  const bool durable = durability == Durability::durable;
+  const int64_t due =
+      context_.now_us + (durable ? config.commit_linger_ms : config.flush_ms) * 1000;
+  if (partition.dirty == PartitionCore::Dirty::no) {
+    dirty_.push_back(&partition);
+    partition.commit_due_us = due;
+    partition.dirty = PartitionCore::Dirty::buffered;
+  } else {
+    partition.commit_due_us = std::min(partition.commit_due_us, due);
+  }
+  if (durable) partition.dirty = PartitionCore::Dirty::durable;
+  earliest_due_us_ = std::min(earliest_due_us_, due);
+}
+
+void Committer::Carry(PartitionCore& partition) {
+  bool any = false;
+  for (auto& run : partition.runs()) {
+    if (run->with_worker() || run->durable_bytes() == 0) continue;
+    run->carry_wanted = true;
+    any = true;
+  }
+  if (any && !partition.in_carry_list) {
+    partition.in_carry_list = true;
+    carries_.push_back(&partition);
+  }
+}
+
+void Committer::DeleteTopic(const base::Uuid& topic_id) { deletions_.push_back(topic_id); }
+
+void Committer::Forget(PartitionCore& partition) {
+  TIDEMARK_CHECK(!in_flight());
+  std::erase(dirty_, &partition);
+  std::erase(carries_, &partition);
+  std::erase(packable_, &partition);
+  std::erase(carried_, &partition);
+  partition.dirty = PartitionCore::Dirty::no;
+  partition.in_carry_list = false;
+}
+
+bool Committer::Due() const {
+  if (!carries_.empty() || !deletions_.empty() || witness_wanted_) return true;
+  if (dirty_.empty()) return false;
+  return all_due_ || earliest_due_us_ <= context_.now_us ||
+         context_.unsubmitted_bytes >= std::min(kBufferedCommitBytes, journal_.max_frame_bytes());
+}
+
+int64_t Committer::next_due_us() const {
+  if (in_flight() || blocked_ || dirty_.empty()) return INT64_MAX;
+  return earliest_due_us_;
+}
+
+bool Committer::idle() const {
+  return !in_flight() && dirty_.empty() && carries_.empty() && deletions_.empty() &&
+         !witness_wanted_;
+}
+
+void Committer::MaybeStart() {
+  blocked_ = false;
+  if (in_flight() || !context_.health.ok() || !Due()) return;
+  GatherAll();
+  if (!journal_.gathered_any() && !(witness_wanted_ && journal_.HasRoomForWitness())) {
+    blocked_ = true;
+    return;
+  }
+  witness_wanted_ = false;
+  ++context_.stats.commits;
+  sequence_in_flight_ =
+      journal_.StartCommit(context_.environment.loop, context_.EngineClockMs(), &operation_);
+}
+
+void Committer::GatherAll() {
+  while (!deletions_.empty() && journal_.Fits(1, 0)) {
+    Journal::Frame frame;
+    frame.entry.kind = FrameKind::topic_deleted;
+    frame.entry.topic_id = deletions_.back();
+    journal_.Gather(frame);
+    deletions_in_flight_.push_back(deletions_.back());
+    deletions_.pop_back();
+  }
+  // Who waits for durability goes first.
+  bool room = true;
+  for (auto wanted : {PartitionCore::Dirty::durable, PartitionCore::Dirty::buffered}) {
+    for (PartitionCore* partition : dirty_) {
+      if (room && partition->dirty == wanted) room = GatherPartition(*partition);
+    }
+  }
+  for (PartitionCore* partition : carries_) {
+    if (room) room = GatherPartition(*partition);
+  }
+  std::erase_if(carries_, [](PartitionCore* partition) {
+    partition->in_carry_list = std::any_of(partition->runs().begin(), partition->runs().end(),
+                                           [](const auto& run) { return run->carry_wanted; });
+    return !partition->in_carry_list;
+  });
+  earliest_due_us_ = INT64_MAX;
+  std::erase_if(dirty_, [this](PartitionCore* partition) {
+    const Run* last = partition->runs().empty() ? nullptr : partition->runs().back().get();
+    if (last != nullptr && last->submitted_bytes() < last->size()) {
+      earliest_due_us_ = std::min(earliest_due_us_, partition->commit_due_us);
+      return false;
+    }
+    partition->dirty = PartitionCore::Dirty::no;
+    return true;
+  });
+  if (dirty_.empty()) all_due_ = false;
+}
+
+bool Committer::GatherPartition(PartitionCore& partition) {
+  if (partition.deleted) return true;
+  for (auto& run : partition.runs()) {
+    if (run->with_worker()) {
+      run->carry_wanted = false;
+      continue;
+    }
+    const bool whole = run->carry_wanted || run->submitted_bytes() == 0;
+    if (!whole && run->submitted_bytes() == run->size()) continue;
+    if (!GatherRun(partition, *run, whole)) return false;
+  }
+  return true;
+}
+
+bool Committer::GatherRun(PartitionCore& partition, Run& run, bool from_start) {
+  const uint32_t from = from_start ? 0 : run.submitted_bytes();
+  if (!journal_.Fits(1, run.size() - from)) return false;
+  const bool carried = from_start && run.submitted_bytes() > 0;
+  Journal::Frame frame;
+  frame.entry.kind = FrameKind::records;
+  frame.entry.carried = carried;
+  frame.entry.topic_id = partition.topic().description().id;
+  frame.entry.partition = partition.index();
+  frame.entry.first_offset = from_start ? run.base_offset() : run.submitted_end();
+  frame.entry.end_offset = run.next_offset();
+  frame.header = run.frame();
+  frame.records = run.bytes(from, run.size());
+  journal_.Gather(frame);
+  if (carried) context_.stats.carried_bytes += run.submitted_bytes();
+  context_.unsubmitted_bytes -= run.size() - run.submitted_bytes();
+  run.SetSubmitted();
+  run.carry_wanted = false;
+  run.in_flight = true;
+  pieces_.push_back({&partition, &run, run.size(), run.next_offset(), from_start});
+  return true;
+}
+
+void Committer::OnWritten(io::Operation* operation) {
+  auto* self = static_cast<Committer*>(operation->owner);
+  self->Complete(self->journal_.FinishCommit(*operation));
+}
+
+void Committer::Complete(bool written) {
+  for (Piece& piece : pieces_) piece.run->in_flight = false;
+  if (!written) {
+    const int cause = operation_.result < 0 ? static_cast<int>(-operation_.result) : 0;
+    context_.Stop(Error(
+        ErrorCode::io_error,
+        journal_.file().path() + ": a commit could not be written; its outcome is unknown", cause));
+    pieces_.clear();
+    return;
+  }
+  for (const Piece& piece : pieces_) {
+    PartitionCore& partition = *piece.partition;
+    const bool was_needed_earlier = piece.from_start && piece.run->first_sequence() != 0;
+    piece.run->SetDurable(piece.end_bytes, piece.end_offset, sequence_in_flight_, piece.from_start);
+    if (piece.end_offset > partition.durable_end_offset()) {
+      partition.set_durable_end_offset(piece.end_offset);
+      if (!partition.moved) {
+        partition.moved = true;
+        moved_.push_back(&partition.handle());
+      }
+    }
+    if (piece.run->state() == Run::State::closed && piece.run->fully_durable())
+      packable_.push_back(&partition);
+    if (was_needed_earlier) carried_.push_back(&partition);
+  }
+  pieces_.clear();
+  durable_deletions_.insert(durable_deletions_.end(), deletions_in_flight_.begin(),
+                            deletions_in_flight_.end());
+  if (!deletions_in_flight_.empty()) {
+    first_tombstone_sequence_ = std::min(first_tombstone_sequence_, sequence_in_flight_);
+  }
+  deletions_in_flight_.clear();
+  last_commit_us_ = context_.now_us;
+}
+
+void Committer::TakeMoved(std::vector<Partition*>* moved) {
+  moved->swap(moved_);
+  moved_.clear();
+}
+
+std::vector<PartitionCore*> Committer::TakeCarried() { return std::exchange(carried_, {}); }
+std::vector<PartitionCore*> Committer::TakePackable() { return std::exchange(packable_, {}); }
+std::vector<base::Uuid> Committer::TakeDurableDeletions() {
+  return std::exchange(durable_deletions_, {});
+}
+
+}  // namespace tidemark::storage

@@ -1,0 +1,90 @@
+// What all parts of one engine share: the world, the ledgers, the notices, and whether it still
+// accepts. Belongs to the core's thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/environment.h"
+#include "storage/open_segments.h"
+#include "tidemark/engine.h"
+
+namespace tidemark::storage {
+
+// How full something is, and what follows from it. Memory and journal fill faster than compression
+// drains them.
+enum class Pressure {
+  none,
+  some,    // above a quarter: a medium compression level at most
+  high,    // above half: the fastest level
+  severe,  // above three quarters: no compression
+  full,    // above nine tenths: Append() answers busy
+};
+constexpr Pressure PressureOf(uint64_t used, uint64_t capacity) {
+  if (used * 10 >= capacity * 9) return Pressure::full;
+  if (used * 4 >= capacity * 3) return Pressure::severe;
+  if (used * 2 >= capacity) return Pressure::high;
+  if (used * 4 >= capacity) return Pressure::some;
+  return Pressure::none;
+}
+
+// Room on the disk. Every record that is not packed yet has its worst-case segment and index bytes
+// reserved here when it is admitted, so that packing never lacks what admission promised.
+class SpaceLedger {
+ public:
+  // The store may grow by `bytes` beyond what is written now.
+  void SetRoom(uint64_t bytes) { room_ = bytes; }
+  bool Fits(uint64_t bytes) const { return reserved_ + bytes <= room_; }
+  void Reserve(uint64_t bytes) { reserved_ += bytes; }
+  // `reserved` was set aside for what took `written` in the end.
+  void Settle(uint64_t reserved, uint64_t written) {
+    reserved_ -= reserved < reserved_ ? reserved : reserved_;
+    room_ -= written < room_ ? written : room_;
+  }
+  uint64_t reserved() const { return reserved_; }
+  uint64_t room() const { return room_; }
+
+ private:
+  uint64_t room_ = UINT64_MAX / 2;
+  uint64_t reserved_ = 0;
+};
+
+struct Context {
+  Context(const io::Environment& world, const EngineOptions& engine_options)
+      : environment(world), options(engine_options) {}
+
+  io::Environment environment;
+  EngineOptions options;
+  EngineStats stats;
+  SpaceLedger space;
+  std::vector<Notice> notices;
+  Status health;
+
+  uint64_t tail_memory_bytes = 0;    // runs
+  uint64_t reader_memory_bytes = 0;  // what readers hold
+  size_t reads_in_flight = 0;        // readers' operations that the loop has
+  OpenSegments open_segments;
+  uint64_t unsubmitted_bytes = 0;  // appended, not handed to a commit yet
+  int64_t now_us = 0;              // monotonic, as of this turn
+
+  // A clock that never steps back within an opening nor from one to the next.
+  int64_t engine_clock_base_ms = 0;
+  int64_t engine_clock_origin_us = 0;
+  int64_t EngineClockMs() const {
+    return engine_clock_base_ms + (now_us - engine_clock_origin_us) / 1000;
+  }
+
+  void RefreshNow() { now_us = environment.clock.MonotonicUs(); }
+  uint64_t memory_bytes() const { return tail_memory_bytes + reader_memory_bytes; }
+  void Tell(NoticeLevel level, std::string text) { notices.push_back({level, std::move(text)}); }
+  // Nothing is accepted from now on. The first cause is the one that is kept.
+  void Stop(const Error& cause) {
+    if (!health.ok()) return;
+    health = Error(ErrorCode::stopped, "nothing is accepted until a restart: " + cause.ToString(),
+                   cause.system_errno());
+    Tell(NoticeLevel::error, health.error().message());
+  }
+};
+
+}  // namespace tidemark::storage

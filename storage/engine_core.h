@@ -1,0 +1,94 @@
+// The engine behind the public Engine: owns the parts and gives each its turn. Belongs to one
+// thread.
+//
+//   Append -> PartitionCore (tail) -> Committer -> Journal          durable
+//                     \-> Packer -> SegmentWriter (on the worker)   in its segment
+//   Reader <- tail, or OpenSegment through the loop
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "storage/committer.h"
+#include "storage/context.h"
+#include "storage/journal.h"
+#include "storage/packer.h"
+#include "storage/partition.h"
+#include "storage/reader.h"
+#include "tidemark/engine.h"
+
+namespace tidemark::storage {
+
+// Loop, worker and the rest for an engine that is not given any.
+struct OwnWorld {
+  std::unique_ptr<io::Loop> loop;
+  std::unique_ptr<io::Worker> worker;
+};
+
+class EngineCore {
+ public:
+  static Result<std::unique_ptr<Engine>> Open(const io::Environment& environment,
+                                              const EngineOptions& options, OwnWorld own_world);
+  ~EngineCore();
+
+  Status Close();
+  std::span<Partition* const> Poll(std::chrono::microseconds max_wait);
+  void Wake() { context_.environment.loop.Wake(); }
+
+  Result<Topic*> CreateTopic(std::string_view name, int32_t partitions, const TopicConfig& config);
+  Status AlterTopic(std::string_view name, const TopicConfig& config);
+  Status DeleteTopic(std::string_view name);
+  bool deletions_pending() const { return !deleting_.empty(); }
+  Topic* FindTopic(std::string_view name) const;
+  std::vector<Topic*> Topics() const;
+  Result<std::unique_ptr<ReaderCore>> OpenReader(PartitionCore& partition, int64_t offset);
+
+  const RecoveryReport& recovery() const { return report_; }
+  EngineStats stats() const;
+  const Status& health() const { return context_.health; }
+  std::vector<Notice> TakeNotices() { return std::exchange(context_.notices, {}); }
+
+ private:
+  EngineCore(const io::Environment& environment, const EngineOptions& options, OwnWorld own_world);
+  Status OpenStore();
+  Status Recover(bool journal_lost);
+  void TellWorld();
+  Status AddTopics(const Manifest& manifest);
+  TopicCore* FindCore(std::string_view name) const;
+  Status SaveManifest();
+  size_t partition_count() const;
+
+  // One turn: what is due is started, what has ended is taken in.
+  void Turn(int64_t max_wait_us);
+  bool TakeIn();
+  int64_t WaitFor(int64_t max_wait_us) const;
+  Status CountStore();
+  void RefreshRoom();
+  void MaybeWitness();
+  bool deletions_ready() const { return deleting_.size() > doomed_.size(); }
+  void FinishDeletions();
+  Status RemoveTopicFiles(TopicCore& topic);
+  Status DrainNow();
+  Status WaitUntil(const std::function<bool()>& done);
+
+  OwnWorld own_world_;  // outlives everything that uses it
+  Context context_;
+  RecoveryReport report_;
+  base::Uuid store_id_;
+  TopicList topics_;  // deleted ones stay: handles point to them
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Committer> committer_;
+  std::unique_ptr<Packer> packer_;
+  std::vector<TopicCore*> deleting_;  // their files are still there
+  std::vector<TopicCore*> doomed_;    // of these, whose tombstone is not durable yet
+  std::vector<Partition*> moved_;
+  int64_t room_refreshed_us_ = INT64_MIN;
+};
+
+}  // namespace tidemark::storage

@@ -1,0 +1,77 @@
+// The manifest: which topics the store has. Text, for people too; two copies, each with a checksum.
+// Blocks.
+//
+//   tidemark-manifest 1
+//   store 8lfxqG8ZS1uVwGQ4Rk9w1A
+//   topic 2mF1ZKXxQbeGdVf8cEJ7PQ partitions 4 name mqtt
+//   config compression.type=zstd
+//   ...
+//   xxh3 0123456789abcdef
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/uuid.h"
+#include "io/file_system.h"
+#include "tidemark/error.h"
+#include "tidemark/options.h"
+
+namespace tidemark::storage {
+
+struct TopicDescription {
+  base::Uuid id;
+  std::string name;
+  int32_t partitions = 1;
+  TopicConfig config;
+  bool operator==(const TopicDescription&) const = default;
+};
+
+struct Manifest {
+  base::Uuid store_id;
+  std::vector<TopicDescription> topics;  // by name
+  bool operator==(const Manifest&) const = default;
+};
+
+inline constexpr int kManifestVersion = 1;
+
+std::string EncodeManifest(const Manifest& manifest);
+// corrupt, or unsupported for a newer version.
+Result<Manifest> DecodeManifest(std::string_view text);
+
+struct ManifestFound {
+  Manifest manifest;
+  bool repaired = false;  // one copy was missing or damaged
+  std::string note;       // what was wrong, for the operator
+};
+// Reads `manifest`, else `manifest.backup`. Neither readable: rebuilds topics from the partition
+// folders' partition.metadata (settings then are the defaults; `store_id` nil) when there are any,
+// and says so in the note. Nothing at all there: an empty manifest with a nil id. unsupported when
+// a copy is of a newer version.
+Result<ManifestFound> ReadManifest(io::FileSystem& files, const std::string& data_dir);
+// Replaces both copies, one after the other, each flushed with its directory.
+Status WriteManifest(io::FileSystem& files, const std::string& data_dir, const Manifest& manifest);
+
+// Kafka's rule: letters, digits, '.', '_' and '-', 1 to 249 of them, not "." or "..".
+Status CheckTopicName(std::string_view name);
+// "data/TOPIC-PARTITION"
+std::string PartitionFolder(const std::string& data_dir, std::string_view topic, int32_t partition);
+// Makes a partition's folder with partition.metadata and leader-epoch-checkpoint; flushes it, not
+// its parent.
+Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
+                           const base::Uuid& topic_id);
+
+// Kafka's own checkpoint files, written at a clean stop so that a broker can take the folder over.
+struct ExportedPartition {
+  std::string topic;
+  int32_t partition = 0;
+  int64_t log_start_offset = 0;
+  int64_t end_offset = 0;
+};
+Status WriteKafkaExports(io::FileSystem& files, const std::string& data_dir,
+                         const std::vector<ExportedPartition>& partitions);
+// Removes .kafka_cleanshutdown and the exports: from now on they would not be the truth.
+Status RemoveKafkaExports(io::FileSystem& files, const std::string& data_dir);
+
+}  // namespace tidemark::storage

@@ -1,0 +1,45 @@
+// Which segments are open for reading: a bounded number, whatever there is. The oldest opened is
+// let go first; a reader that is in the middle of it keeps it until it leaves.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "storage/segment.h"
+
+namespace tidemark::storage {
+
+// A segment as the readers' side knows it.
+struct SegmentEntry {
+  std::shared_ptr<OpenSegment> opened;      // null: not opened yet, or let go
+  std::optional<int64_t> max_timestamp_ms;  // known once it was opened
+};
+using SegmentMap = std::map<int64_t, SegmentEntry>;
+
+class OpenSegments {
+ public:
+  // `segments[base_offset]` was just opened.
+  void Add(SegmentMap& segments, int64_t base_offset) {
+    order_.push_back({&segments, base_offset});
+    while (order_.size() > kMost) {
+      auto entry = order_.front().segments->find(order_.front().base_offset);
+      if (entry != order_.front().segments->end()) entry->second.opened.reset();
+      order_.pop_front();
+    }
+  }
+
+ private:
+  // Well below the 1,024 descriptors that a process has by default.
+  static constexpr size_t kMost = 128;
+  struct Place {
+    SegmentMap* segments;
+    int64_t base_offset;
+  };
+  std::deque<Place> order_;
+};
+
+}  // namespace tidemark::storage

@@ -1,0 +1,276 @@
+// The packer's work on the background thread: compressing and writing runs, flushing segments.
+#include <algorithm>
+
+#include "storage/packer.h"
+
+namespace tidemark::storage {
+namespace {
+
+// Raw bytes in one piece of work: some ten milliseconds at most, so that flushes and checkpoints
+// get their turn.
+constexpr uint64_t kPackBytes = uint64_t{256} << 10;
+// Unflushed segment bytes are bounded: flushing 16 MiB at once holds up a commit on the same file
+// system for 11 ms, 1 MiB for less than one.
+constexpr uint64_t kUnflushedBytes = 1024 * 1024;
+// From so many files on, one syncfs is cheaper than flushing them one by one.
+constexpr size_t kFlushAllFiles = 64;
+constexpr int64_t kRetryDiskFullUs = 1'000'000;
+constexpr int kLevelUnderSomePressure = 6;
+constexpr int kLevelUnderHighPressure = 1;
+
+}  // namespace
+
+struct Packer::PackItem {
+  PartitionCore* partition = nullptr;
+  std::vector<Run*> runs;
+  record::Codec codec = record::Codec::none;
+  int level = 0;
+  // What the worker needs of the partition, copied, and what it gives back.
+  int64_t active_base_offset = -1;
+  uint64_t flushed_bytes = 0;
+  int64_t segment_bytes = 0;
+  uint32_t index_interval_bytes = 0;
+  std::vector<AppendedBatch> appended;
+  std::string warning;
+  Status status;
+};
+
+struct Packer::PackWork {
+  std::vector<PackItem> items;
+};
+
+struct Packer::FlushWork {
+  std::vector<PartitionCore*> partitions;
+  Status status;
+};
+
+namespace {
+
+// The writer of a partition, made when it is needed first. A damaged active segment is left as it
+// is: the partition goes on in a new one.
+Status EnsureWriter(io::FileSystem& files, PartitionCore& partition, int64_t active_base,
+                    uint64_t flushed_bytes, uint32_t interval_bytes, std::string* warning) {
+  if (partition.writer) return {};
+  auto writer =
+      SegmentWriter::Resume(files, partition.folder(), active_base, flushed_bytes, interval_bytes);
+  if (!writer && writer.error().code() == ErrorCode::corrupt) {
+    *warning = writer.error().message() + "; the partition goes on in a new segment";
+    writer = SegmentWriter::Resume(files, partition.folder(), -1, 0, interval_bytes);
+  }
+  if (!writer) return writer.error();
+  partition.writer = std::move(*writer);
+  return {};
+}
+
+}  // namespace
+
+bool Packer::FlushIsDue() const {
+  if (unflushed_.empty()) return false;
+  if (unflushed_bytes_ >= kUnflushedBytes) return true;
+  // Nothing more to pack for now, and somebody waits for what is written.
+  const bool memory_waits = context_.tail_memory_bytes * 4 > context_.options.memory_bytes;
+  return queue_.empty() && (reclaiming_ || draining_ || memory_waits);
+}
+
+// By what is still to be packed, not by how full the journal is: most of a journal of small commits
+// is padding, which compressing faster would not drain.
+Pressure Packer::CurrentPressure() const {
+  const uint64_t unpacked = context_.tail_memory_bytes;
+  return std::max(
+      PressureOf(unpacked, journal_.ring_bytes()),
+      PressureOf(unpacked + context_.reader_memory_bytes, context_.options.memory_bytes));
+}
+
+int Packer::LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const {
+  *codec = config.compression == Compression::zstd ? record::Codec::zstd : record::Codec::none;
+  const Pressure pressure = CurrentPressure();
+  if (pressure >= Pressure::severe) *codec = record::Codec::none;
+  if (pressure == Pressure::none) return config.zstd_level;
+  return std::min(config.zstd_level,
+                  pressure == Pressure::some ? kLevelUnderSomePressure : kLevelUnderHighPressure);
+}
+
+bool Packer::StartPack() {
+  auto work = std::make_shared<PackWork>();
+  uint64_t bytes = 0;
+  while (!queue_.empty() && bytes < kPackBytes) {
+    PartitionCore& partition = *queue_.front();
+    PackItem item;
+    item.partition = &partition;
+    const TopicConfig& config = partition.topic().config();
+    bool more = false;
+    for (auto& run : partition.runs()) {
+      if (run->with_worker()) continue;
+      if (run->state() != Run::State::closed || !run->fully_durable() || run->in_flight) break;
+      more = bytes >= kPackBytes;
+      if (more) break;
+      run->set_state(Run::State::packing);
+      item.runs.push_back(run.get());
+      bytes += run->size();
+    }
+    if (!more) {
+      partition.in_pack_queue = false;
+      queue_.pop_front();
+    }
+    if (item.runs.empty()) continue;
+    item.level = LevelUnderPressure(config, &item.codec);
+    item.active_base_offset = partition.active_base_offset();
+    item.flushed_bytes = partition.active_flushed_bytes();
+    item.segment_bytes = config.segment_bytes;
+    item.index_interval_bytes = static_cast<uint32_t>(config.index_interval_bytes);
+    work->items.push_back(std::move(item));
+  }
+  if (work->items.empty()) return false;
+  job_ = Job::pack;
+  context_.environment.worker.Submit(
+      [this, work] {
+        for (PackItem& item : work->items) PackOnWorker(item);
+      },
+      [this, work] { FinishPack(*work); });
+  return true;
+}
+
+void Packer::PackOnWorker(PackItem& item) {
+  item.status = EnsureWriter(context_.environment.files, *item.partition, item.active_base_offset,
+                             item.flushed_bytes, item.index_interval_bytes, &item.warning);
+  for (Run* run : item.runs) {
+    if (!item.status.ok()) return;
+    batch_.clear();
+    const auto count = static_cast<int32_t>(run->next_offset() - run->base_offset());
+    auto header =
+        record::AppendBatch(run->HeaderFor(run->next_offset(), count), run->bytes(0, run->size()),
+                            item.codec, item.level, &compressor_, &batch_);
+    if (!header) {
+      item.status = header.error();
+      return;
+    }
+    auto appended = item.partition->writer->Append(*header, batch_, item.segment_bytes);
+    if (!appended) {
+      item.status = appended.error();
+      return;
+    }
+    item.appended.push_back(*appended);
+  }
+}
+
+void Packer::FinishPack(PackWork& work) {
+  job_ = Job::none;
+  for (PackItem& item : work.items) FinishPackItem(item);
+}
+
+void Packer::FinishPackItem(PackItem& item) {
+  PartitionCore& partition = *item.partition;
+  if (!item.warning.empty()) context_.Tell(NoticeLevel::warning, item.warning);
+  if (partition.writer)
+    context_.stats.segment_bytes_written += partition.writer->TakeBytesWritten();
+  if (!item.status.ok()) {
+    if (item.status.error().code() == ErrorCode::disk_full) {
+      RetryLater(partition, item.status.error());
+    } else {
+      context_.Stop(item.status.error());
+    }
+    return;
+  }
+  told_disk_full_ = false;
+  for (size_t i = 0; i < item.runs.size(); ++i) {
+    const AppendedBatch& batch = item.appended[i];
+    item.runs[i]->set_state(Run::State::packed);
+    if (batch.new_segment) partition.unflushed_segments.push_back(batch.segment_base_offset);
+    const uint64_t written = batch.header.total_bytes();
+    context_.space.Settle(PartitionCore::ReservedFor(*item.runs[i]),
+                          written + PartitionCore::kIndexBytesPerRun);
+    unflushed_bytes_ += written;
+  }
+  if (!partition.writer_dirty) {
+    partition.writer_dirty = true;
+    unflushed_.push_back(&partition);
+  }
+}
+
+// What the disk had no room for stays in memory and journal. The writer's files are brought back to
+// what is flushed; everything behind that is packed once more later.
+void Packer::RetryLater(PartitionCore& partition, const Error& cause) {
+  partition.writer.reset();
+  partition.unflushed_segments.clear();
+  if (partition.writer_dirty) {
+    partition.writer_dirty = false;
+    std::erase(unflushed_, &partition);
+  }
+  for (auto& run : partition.runs()) {
+    if (run->state() == Run::State::packed)
+      context_.space.Reserve(PartitionCore::ReservedFor(*run));
+    if (run->with_worker()) run->set_state(Run::State::closed);
+  }
+  const int64_t active = partition.active_base_offset();
+  Status reset = ResetToFlushed(context_.environment.files, partition.folder(), active, active >= 0,
+                                partition.active_flushed_bytes());
+  if (!reset.ok()) {
+    context_.Stop(reset.error());
+    return;
+  }
+  Enqueue(partition);
+  retry_at_us_ = context_.now_us + kRetryDiskFullUs;
+  if (!told_disk_full_) {
+    told_disk_full_ = true;
+    context_.Tell(NoticeLevel::warning,
+                  cause.message() + "; nothing is lost, packing is tried again every second");
+  }
+}
+
+void Packer::StartFlush() {
+  job_ = Job::flush;
+  auto work = std::make_shared<FlushWork>();
+  work->partitions.swap(unflushed_);
+  unflushed_bytes_ = 0;
+  context_.environment.worker.Submit(
+      [this, work] {
+        // Afterwards each file's own flush finds nothing left to write.
+        if (work->partitions.size() >= kFlushAllFiles) {
+          work->status = context_.environment.files.FlushAll(context_.options.data_dir);
+        }
+        for (PartitionCore* partition : work->partitions) {
+          if (work->status.ok()) work->status = partition->writer->Flush();
+        }
+      },
+      [this, work] { FinishFlush(*work); });
+}
+
+void Packer::FinishFlush(FlushWork& work) {
+  job_ = Job::none;
+  if (!work.status.ok()) {
+    // Never again as if that could help: what is not known to be flushed stays in memory and in the
+    // journal.
+    context_.Stop(work.status.error());
+    return;
+  }
+  for (PartitionCore* partition : work.partitions) {
+    partition->writer_dirty = false;
+    int64_t packed_end = partition->packed_end_offset();
+    for (const auto& run : partition->runs()) {
+      if (run->state() != Run::State::packed) break;
+      packed_end = run->next_offset();
+    }
+    partition->SetFlushed(partition->writer->active_base_offset(),
+                          partition->writer->flushed_bytes(), packed_end);
+    partition->DropPackedBelow(packed_end);
+    CheckReclaimed(*partition);
+  }
+}
+
+Status ResetToFlushed(io::FileSystem& files, const std::string& folder, int64_t active_base_offset,
+                      bool cut_active, uint64_t flushed_bytes) {
+  auto bases = ListSegments(files, folder);
+  if (!bases) return bases.error();
+  bool removed = false;
+  for (int64_t base : *bases) {
+    if (base <= active_base_offset) continue;
+    if (Status done = RemoveSegment(files, folder, base); !done) return done;
+    removed = true;
+  }
+  if (cut_active) {
+    if (Status cut = CutSegment(files, folder, active_base_offset, flushed_bytes); !cut) return cut;
+  }
+  return removed ? files.FlushDirectory(folder) : Status();
+}
+
+}  // namespace tidemark::storage

@@ -1,0 +1,110 @@
+// The way out of memory and journal: packs closed runs into batches, writes them to segments,
+// flushes these, carries small tails forward, writes checkpoints, and so releases the journal's old
+// part. All that takes long runs on the background worker, one piece of work at a time. Belongs to
+// the core's thread.
+//
+// A reclaim is one round of that for the journal's oldest part: every partition that still needs a
+// commit there is either packed and flushed, or, when its tail is too small for a good batch,
+// carried to the journal's head; then a checkpoint lets the part go.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "record/batch.h"
+#include "storage/committer.h"
+#include "storage/context.h"
+#include "storage/journal.h"
+#include "storage/partition.h"
+
+namespace tidemark::storage {
+
+using TopicList = std::vector<std::unique_ptr<TopicCore>>;
+
+class Packer {
+ public:
+  Packer(Context& context, Journal& journal, Committer& committer, const TopicList& topics);
+
+  // Takes in what has become durable, and gives the worker its next piece if it has none. Every
+  // turn.
+  void Advance();
+  // Whether packing must wait until then (the disk is full); INT64_MAX: no.
+  int64_t retry_at_us() const { return retry_at_us_; }
+
+  // Everything durable shall be packed and flushed. Done when drained().
+  void Drain();
+  void StopDraining() { draining_ = false; }
+  bool drained() const;
+  // Completes and flushes the indexes of all segments that were written to: at a clean stop, when
+  // drained.
+  Status FinishWriters();
+  // A checkpoint shall be written; done when checkpoint_pending() is false again.
+  void RequestCheckpoint() { checkpoint_wanted_ = true; }
+  bool checkpoint_pending() const { return checkpoint_wanted_ || job_ == Job::checkpoint; }
+  // During recovery nothing may be released: the journal is still being read.
+  void set_checkpoints_allowed(bool allowed) { checkpoints_allowed_ = allowed; }
+  // The last checkpoint of a clean stop, or the first of an opening: written here and now.
+  Status WriteCheckpointNow(bool clean);
+
+  // No work is with the worker.
+  bool idle() const { return job_ == Job::none; }
+  // Forgets a partition whose topic is deleted. No work may be with the worker.
+  void Forget(PartitionCore& partition);
+
+ private:
+  enum class Job { none, pack, flush, checkpoint };
+  struct PackItem;
+  struct PackWork;
+  struct FlushWork;
+
+  void Enqueue(PartitionCore& partition);
+  void MaybeStartReclaim();
+  void PlanReclaim(std::vector<PartitionCore*> candidates, uint64_t region_bytes);
+  void MaybeFreeMemory();
+  void CheckReclaimed(PartitionCore& partition);
+  void PackSoon(PartitionCore& partition);
+  bool FlushIsDue() const;
+  Pressure CurrentPressure() const;
+  int LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const;
+
+  bool StartPack();
+  void FinishPack(PackWork& work);
+  void PackOnWorker(PackItem& item);
+  void FinishPackItem(PackItem& item);
+  void RetryLater(PartitionCore& partition, const Error& cause);
+  void StartFlush();
+  void FinishFlush(FlushWork& work);
+  void StartCheckpoint();
+  CheckpointEntry EntryFor(const PartitionCore& partition) const;
+  Checkpoint BuildCheckpoint(bool clean) const;
+
+  Context& context_;
+  Journal& journal_;
+  Committer& committer_;
+  const TopicList& topics_;
+  record::Compressor compressor_;  // the worker's
+  std::vector<std::byte> batch_;   // the worker's
+
+  Job job_ = Job::none;
+  std::deque<PartitionCore*> queue_;       // have runs to be packed
+  std::vector<PartitionCore*> unflushed_;  // have batches to be flushed
+  uint64_t unflushed_bytes_ = 0;
+  bool reclaiming_ = false;
+  uint64_t reclaim_target_ = 0;  // the sequence from which on commits stay
+  size_t reclaim_pending_ = 0;   // partitions that still need an older one
+  bool draining_ = false;
+  bool checkpoint_wanted_ = false;
+  bool checkpoints_allowed_ = true;
+  int64_t retry_at_us_ = INT64_MAX;
+  bool told_disk_full_ = false;
+};
+
+// Brings a partition's files back to what is known to be flushed: segments behind the active one
+// are removed, the active one (if `cut_active`) is cut to its flushed length. What was there is in
+// the journal. Blocks.
+Status ResetToFlushed(io::FileSystem& files, const std::string& folder, int64_t active_base_offset,
+                      bool cut_active, uint64_t flushed_bytes);
+
+}  // namespace tidemark::storage

@@ -1,0 +1,314 @@
+#include "storage/partition.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "storage/committer.h"
+
+namespace tidemark::storage {
+namespace {
+
+// What a run takes in a segment beyond its records: the batch header and an entry in both indexes.
+constexpr uint64_t kRunOverheadBytes = record::kBatchHeaderBytes + PartitionCore::kIndexBytesPerRun;
+// How far a record's LogAppendTime may lie behind its append. A smaller step makes smaller batches.
+constexpr int64_t kAppendTimeStepMs = 1000;
+// A record's own framing at most: varints and attributes.
+constexpr size_t kMaxRecordFramingBytes = 64;
+
+bool SameTerms(const RecordsFrameHeader& a, const RecordsFrameHeader& b) {
+  return a.base_offset == b.base_offset && a.base_timestamp_ms == b.base_timestamp_ms &&
+         a.leader_epoch == b.leader_epoch && a.attributes == b.attributes;
+}
+
+}  // namespace
+
+PartitionCore::PartitionCore(Context& context, Committer& committer, TopicCore& topic,
+                             int32_t index, std::string folder)
+    : context_(context),
+      committer_(committer),
+      topic_(topic),
+      index_(index),
+      folder_(std::move(folder)),
+      handle_(this) {}
+
+Status PartitionCore::CheckAdmission(const Record& record) const {
+  if (deleted) return Error(ErrorCode::unknown_topic, "the topic was deleted");
+  if (!context_.health.ok()) return context_.health;
+  uint64_t bytes = record.value ? record.value->size() : 0;
+  if (record.key) bytes += record.key->size();
+  for (const Header& header : record.headers) {
+    bytes += header.key.size() + (header.value ? header.value->size() : 0) + kMaxRecordFramingBytes;
+  }
+  bytes += record::kBatchHeaderBytes + kMaxRecordFramingBytes;
+  if (bytes > static_cast<uint64_t>(topic_.config().max_message_bytes)) {
+    return Error(ErrorCode::record_too_large,
+                 "a record of " + std::to_string(bytes) + " bytes exceeds max.message.bytes=" +
+                     std::to_string(topic_.config().max_message_bytes) + " of topic " +
+                     topic_.description().name);
+  }
+  if (bytes > committer_.max_frame_bytes()) {
+    return Error(ErrorCode::record_too_large, "a record of " + std::to_string(bytes) +
+                                                  " bytes exceeds the " +
+                                                  std::to_string(committer_.max_frame_bytes()) +
+                                                  " that this store's journal can commit");
+  }
+  const uint64_t limit = context_.options.memory_bytes / 10 * 9;
+  if (context_.memory_bytes() + bytes > limit || !committer_.HasJournalRoom(bytes)) {
+    return Error(ErrorCode::busy);
+  }
+  if (!context_.space.Fits(bytes + kRunOverheadBytes)) return Error(ErrorCode::disk_full);
+  return {};
+}
+
+RecordsFrameHeader PartitionCore::FrameFor(int64_t offset, int64_t timestamp_ms) const {
+  RecordsFrameHeader frame;
+  frame.base_offset = offset;
+  frame.base_timestamp_ms = timestamp_ms;
+  if (topic_.config().timestamp_type == TimestampType::log_append_time) {
+    frame.attributes = record::kLogAppendTimeBit;
+  }
+  return frame;
+}
+
+Result<int64_t> PartitionCore::Append(const Record& record, Durability durability) {
+  if (Status admitted = CheckAdmission(record); !admitted) return admitted.error();
+  const bool stamp = record.timestamp_ms == kTimestampOfArrival ||
+                     topic_.config().timestamp_type == TimestampType::log_append_time;
+  int64_t timestamp_ms = stamp ? context_.environment.clock.WallMs() : record.timestamp_ms;
+  if (topic_.config().timestamp_type == TimestampType::log_append_time)
+    timestamp_ms = RunTimestamp(timestamp_ms);
+  const int64_t offset = end_offset_;
+  const RecordsFrameHeader frame = FrameFor(offset, timestamp_ms);
+
+  Run* run = runs_.empty() ? nullptr : runs_.back().get();
+  size_t encoded = run != nullptr ? run->EncodedBytes(record, offset, timestamp_ms) : 0;
+  if (run == nullptr || !run->Takes(frame, offset, encoded)) {
+    run = &OpenRun(frame);
+    encoded = run->EncodedBytes(record, offset, timestamp_ms);
+  }
+  const size_t memory_before = run->memory_bytes();
+  run->Append(record, offset, timestamp_ms, encoded);
+  AccountMemory(*run, memory_before);
+  context_.space.Reserve(encoded);
+  context_.unsubmitted_bytes += encoded;
+  ++context_.stats.records_appended;
+  context_.stats.encoded_bytes += encoded;
+  ++end_offset_;
+  committer_.MarkDirty(*this, durability);
+  return offset;
+}
+
+// A run under LogAppendTime has one timestamp, Kafka's readers being shown the batch's: that of its
+// first record, for as long as that is near enough.
+int64_t PartitionCore::RunTimestamp(int64_t now_ms) const {
+  if (runs_.empty() || runs_.back()->state() != Run::State::open) return now_ms;
+  const int64_t opened_ms = runs_.back()->frame().base_timestamp_ms;
+  return now_ms >= opened_ms && now_ms - opened_ms < kAppendTimeStepMs ? opened_ms : now_ms;
+}
+
+Run& PartitionCore::OpenRun(const RecordsFrameHeader& frame) {
+  CloseOpenRun();
+  runs_.push_back(std::make_unique<Run>(frame));
+  context_.tail_memory_bytes += runs_.back()->memory_bytes();
+  context_.space.Reserve(kRunOverheadBytes);
+  return *runs_.back();
+}
+
+void PartitionCore::AccountMemory(const Run& run, size_t before) {
+  context_.tail_memory_bytes += run.memory_bytes() - before;
+}
+
+void PartitionCore::CloseOpenRun() {
+  if (runs_.empty() || runs_.back()->state() != Run::State::open) return;
+  Run& run = *runs_.back();
+  run.set_state(Run::State::closed);
+  if (run.fully_durable()) committer_.NotePackable(*this);
+}
+
+void PartitionCore::Restore(int64_t log_start, int64_t packed_end, int64_t active_base,
+                            uint64_t flushed_bytes, const std::vector<int64_t>& segment_bases) {
+  log_start_offset_ = log_start;
+  packed_end_offset_ = packed_end;
+  end_offset_ = packed_end;
+  durable_end_offset_ = packed_end;
+  active_base_offset_ = active_base;
+  active_flushed_bytes_ = flushed_bytes;
+  for (int64_t base : segment_bases) segments_[base];
+}
+
+void PartitionCore::Replay(const RecordsFrameHeader& frame, base::ByteSpan records,
+                           const record::RecordsSummary& summary, int64_t first_offset,
+                           uint64_t sequence) {
+  const int64_t end = frame.base_offset + summary.last_offset_delta + 1;
+  if (end <= end_offset_) return;
+  const bool continues = !runs_.empty() && runs_.back()->state() == Run::State::open &&
+                         SameTerms(runs_.back()->frame(), frame) && first_offset == end_offset_ &&
+                         runs_.back()->next_offset() == end_offset_;
+  if (continues || (first_offset == end_offset_ && frame.base_offset == first_offset)) {
+    Run& run = continues ? *runs_.back() : OpenRun(frame);
+    const size_t memory_before = run.memory_bytes();
+    run.AppendEncoded(records, summary);
+    AccountMemory(run, memory_before);
+    context_.space.Reserve(records.size());
+    run.SetSubmitted();
+    run.SetDurable(run.size(), end, sequence, !continues);
+    end_offset_ = end;
+    durable_end_offset_ = end;
+    return;
+  }
+  if (first_offset > end_offset_) SkipTo(first_offset);
+  ReplayOneByOne(frame, records, summary, sequence);
+}
+
+// The rare case: part of a frame is held already, or the first piece of its run is lost.
+void PartitionCore::ReplayOneByOne(const RecordsFrameHeader& frame, base::ByteSpan records,
+                                   const record::RecordsSummary& summary, uint64_t sequence) {
+  RecordRange::Encoded encoded;
+  encoded.records = base::AsText(records).data();
+  encoded.count = summary.count;
+  encoded.base_offset = frame.base_offset;
+  encoded.base_timestamp_ms = frame.base_timestamp_ms;
+  encoded.first_offset = end_offset_;
+  std::vector<Header> headers;
+  for (const RecordView& view : RecordRange(encoded)) {
+    headers.clear();
+    for (const Header& header : view.headers) headers.push_back(header);
+    const Record record{view.key, view.value, view.timestamp_ms, headers};
+    RecordsFrameHeader terms = frame;
+    Run* run = runs_.empty() ? nullptr : runs_.back().get();
+    const bool same_run = run != nullptr && run->state() == Run::State::open &&
+                          run->next_offset() == view.offset &&
+                          run->frame().attributes == frame.attributes &&
+                          run->frame().leader_epoch == frame.leader_epoch &&
+                          run->frame().base_timestamp_ms == frame.base_timestamp_ms &&
+                          run->size() + record.value.value_or("").size() < kRunBytes;
+    if (!same_run) {
+      terms.base_offset = view.offset;
+      run = &OpenRun(terms);
+    }
+    const size_t bytes = run->EncodedBytes(record, view.offset, view.timestamp_ms);
+    const size_t memory_before = run->memory_bytes();
+    run->Append(record, view.offset, view.timestamp_ms, bytes);
+    AccountMemory(*run, memory_before);
+    context_.space.Reserve(bytes);
+    run->SetSubmitted();
+    run->SetDurable(run->size(), view.offset + 1, sequence, !same_run);
+    end_offset_ = view.offset + 1;
+    durable_end_offset_ = end_offset_;
+  }
+}
+
+void PartitionCore::SplitUndurableRuns() {
+  for (size_t i = 0; i < runs_.size(); ++i) {
+    Run& run = *runs_[i];
+    const bool splits = !run.with_worker() && !run.in_flight && run.durable_bytes() > 0 &&
+                        run.submitted_bytes() == run.durable_bytes() && !run.fully_durable();
+    if (!splits) continue;
+    const Run::State state = run.state();
+    const size_t memory_before = run.memory_bytes();
+    const Run rest = run.SplitBehindDurable();
+    AccountMemory(run, memory_before);
+    run.set_state(Run::State::closed);
+    committer_.NotePackable(*this);
+    auto fresh = ReencodeRest(run, rest);
+    fresh->set_state(state);
+    context_.unsubmitted_bytes += fresh->size();
+    context_.unsubmitted_bytes -= rest.size();
+    context_.space.Reserve(kRunOverheadBytes + fresh->size());
+    context_.space.Settle(rest.size(), 0);
+    context_.tail_memory_bytes += fresh->memory_bytes();
+    runs_.insert(runs_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::move(fresh));
+  }
+}
+
+// Records cut off from `run`, relative to a base of their own; nobody has seen their bytes yet.
+std::unique_ptr<Run> PartitionCore::ReencodeRest(const Run& run, const Run& rest) {
+  RecordRange::Encoded encoded;
+  encoded.records = base::AsText(rest.bytes(0, rest.size())).data();
+  encoded.count = static_cast<int32_t>(rest.next_offset() - run.next_offset());
+  encoded.base_offset = rest.base_offset();
+  encoded.base_timestamp_ms = rest.frame().base_timestamp_ms;
+  RecordsFrameHeader frame = rest.frame();
+  frame.base_offset = run.next_offset();
+  auto fresh = std::make_unique<Run>(frame);
+  std::vector<Header> headers;
+  for (const RecordView& view : RecordRange(encoded)) {
+    headers.clear();
+    for (const Header& header : view.headers) headers.push_back(header);
+    const Record record{view.key, view.value, view.timestamp_ms, headers};
+    fresh->Append(record, view.offset, view.timestamp_ms,
+                  fresh->EncodedBytes(record, view.offset, view.timestamp_ms));
+  }
+  return fresh;
+}
+
+void PartitionCore::SkipTo(int64_t offset) {
+  if (offset <= end_offset_) return;
+  CloseOpenRun();
+  if (runs_.empty()) packed_end_offset_ = offset;
+  end_offset_ = offset;
+  durable_end_offset_ = offset;
+}
+
+const Run* PartitionCore::FindRun(int64_t offset) const {
+  auto after =
+      std::upper_bound(runs_.begin(), runs_.end(), offset,
+                       [](int64_t wanted, const auto& run) { return wanted < run->base_offset(); });
+  if (after != runs_.begin() && (*(after - 1))->next_offset() > offset) return (after - 1)->get();
+  return after == runs_.end() ? nullptr : after->get();  // behind a hole that damage has left
+}
+
+uint64_t PartitionCore::unpacked_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& run : runs_) {
+    if (!run->with_worker()) bytes += run->size();
+  }
+  return bytes;
+}
+
+std::optional<uint64_t> PartitionCore::first_needed_sequence() const {
+  std::optional<uint64_t> needed;
+  for (const auto& run : runs_) {
+    if (run->first_sequence() == 0) continue;
+    needed = std::min(needed.value_or(UINT64_MAX), run->first_sequence());
+  }
+  return needed;
+}
+
+void PartitionCore::DropPackedBelow(int64_t offset) {
+  while (!runs_.empty() && runs_.front()->state() == Run::State::packed &&
+         runs_.front()->next_offset() <= offset) {
+    context_.tail_memory_bytes -= runs_.front()->memory_bytes();
+    runs_.pop_front();
+  }
+}
+
+void PartitionCore::DropRuns() {
+  for (const auto& run : runs_) {
+    context_.tail_memory_bytes -= run->memory_bytes();
+    context_.unsubmitted_bytes -= run->size() - run->submitted_bytes();
+    context_.space.Settle(ReservedFor(*run), 0);
+  }
+  runs_.clear();
+}
+
+uint64_t PartitionCore::ReservedFor(const Run& run) { return run.size() + kRunOverheadBytes; }
+
+void PartitionCore::SetFlushed(int64_t active_base, uint64_t flushed_bytes, int64_t packed_end) {
+  TIDEMARK_CHECK(packed_end >= packed_end_offset_ && packed_end <= durable_end_offset_);
+  // What was opened of the segment that has grown, or has been finished, is to be opened anew.
+  if (auto active = segments_.find(active_base_offset_); active != segments_.end())
+    active->second = {};
+  for (int64_t base : unflushed_segments) segments_[base] = {};
+  unflushed_segments.clear();
+  active_base_offset_ = active_base;
+  active_flushed_bytes_ = flushed_bytes;
+  packed_end_offset_ = packed_end;
+}
+
+SegmentMap::iterator PartitionCore::SegmentFor(int64_t offset) {
+  auto after = segments_.upper_bound(offset);
+  return after == segments_.begin() ? after : std::prev(after);
+}
+
+}  // namespace tidemark::storage

@@ -1,0 +1,156 @@
+// A partition: its tail (runs in memory) and its segments (files), with one row of offsets over
+// both.
+//
+//   log_start <= tail_start <= durable_end <= end
+//
+// Records below tail_start are in flushed segments, those from there on in runs; readers are shown
+// what lies below durable_end. Belongs to the core's thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/uuid.h"
+#include "storage/context.h"
+#include "storage/manifest.h"
+#include "storage/run.h"
+#include "storage/segment.h"
+#include "tidemark/engine.h"
+
+namespace tidemark::storage {
+
+class TopicCore;
+class Committer;
+
+class PartitionCore {
+ public:
+  PartitionCore(Context& context, Committer& committer, TopicCore& topic, int32_t index,
+                std::string folder);
+
+  Partition& handle() { return handle_; }
+  TopicCore& topic() { return topic_; }
+  const TopicCore& topic() const { return topic_; }
+  int32_t index() const { return index_; }
+  const std::string& folder() const { return folder_; }
+
+  Result<int64_t> Append(const Record& record, Durability durability);
+
+  int64_t log_start_offset() const { return log_start_offset_; }
+  int64_t tail_start_offset() const {
+    return runs_.empty() ? end_offset_ : runs_.front()->base_offset();
+  }
+  int64_t durable_end_offset() const { return durable_end_offset_; }
+  int64_t end_offset() const { return end_offset_; }
+  void set_durable_end_offset(int64_t offset) { durable_end_offset_ = offset; }
+
+  // --- Recovery ---
+  void Restore(int64_t log_start, int64_t packed_end, int64_t active_base, uint64_t flushed_bytes,
+               const std::vector<int64_t>& segment_bases);
+  // A piece of a run from the journal, [first, end), whose records were checked. Offsets that are
+  // held already are skipped; what does not continue the last run opens a new one.
+  void Replay(const RecordsFrameHeader& frame, base::ByteSpan records,
+              const record::RecordsSummary& summary, int64_t first_offset, uint64_t sequence);
+  // Offsets up to here are taken, though nobody knows by what.
+  void SkipTo(int64_t offset);
+
+  // --- Tail ---
+  std::deque<std::unique_ptr<Run>>& runs() { return runs_; }
+  const std::deque<std::unique_ptr<Run>>& runs() const { return runs_; }
+  // The run that holds a durable offset of the tail.
+  const Run* FindRun(int64_t offset) const;
+  // Closes the open run, so that it can be packed.
+  void CloseOpenRun();
+  // Ends runs where they are durable, so that they can be packed though the journal has no room for
+  // the rest, which gets runs of its own.
+  void SplitUndurableRuns();
+  // Drops all runs: the topic is deleted. None may be in flight or with the worker.
+  void DropRuns();
+  // Bytes of runs that are not with the worker.
+  uint64_t unpacked_bytes() const;
+  // The oldest commit that this partition still needs; nullopt: none.
+  std::optional<uint64_t> first_needed_sequence() const;
+  // Drops runs whose batches are flushed up to `offset`.
+  void DropPackedBelow(int64_t offset);
+  // What the space ledger has set aside for a run.
+  static uint64_t ReservedFor(const Run& run);
+  // What a batch's entries in both indexes take at most, the final one at a roll included.
+  static constexpr uint64_t kIndexBytesPerRun =
+      index::kOffsetEntryBytes + 2 * index::kTimeEntryBytes;
+
+  // --- Segments, as far as they are flushed ---
+  SegmentMap& segments() { return segments_; }
+  int64_t active_base_offset() const { return active_base_offset_; }
+  uint64_t active_flushed_bytes() const { return active_flushed_bytes_; }
+  int64_t packed_end_offset() const { return packed_end_offset_; }
+  // Takes the segments made since the last flush into the list.
+  void SetFlushed(int64_t active_base, uint64_t flushed_bytes, int64_t packed_end);
+  // The segment that holds `offset`, or the next one behind a gap; end(): none.
+  SegmentMap::iterator SegmentFor(int64_t offset);
+
+  // --- What the committer and the packer keep here ---
+  enum class Dirty : uint8_t { no, buffered, durable };
+  Dirty dirty = Dirty::no;
+  int64_t commit_due_us = 0;   // when it is to be in a commit at the latest
+  bool in_carry_list = false;  // some of its runs go into the next commits once more
+  bool reclaiming = false;     // the packer waits for this partition
+  bool in_pack_queue = false;
+  bool deleted = false;
+  bool moved = false;                       // named by the poll that runs
+  std::unique_ptr<SegmentWriter> writer;    // the worker's while work is with it
+  bool writer_dirty = false;                // has unflushed batches
+  std::vector<int64_t> unflushed_segments;  // made since the last flush
+
+ private:
+  Status CheckAdmission(const Record& record) const;
+  int64_t RunTimestamp(int64_t now_ms) const;
+  static std::unique_ptr<Run> ReencodeRest(const Run& run, const Run& rest);
+  void AccountMemory(const Run& run, size_t before);
+  void ReplayOneByOne(const RecordsFrameHeader& frame, base::ByteSpan records,
+                      const record::RecordsSummary& summary, uint64_t sequence);
+  RecordsFrameHeader FrameFor(int64_t offset, int64_t timestamp_ms) const;
+  Run& OpenRun(const RecordsFrameHeader& frame);
+
+  Context& context_;
+  Committer& committer_;
+  TopicCore& topic_;
+  int32_t index_;
+  std::string folder_;
+  Partition handle_;
+  int64_t log_start_offset_ = 0;
+  int64_t durable_end_offset_ = 0;
+  int64_t end_offset_ = 0;
+  std::deque<std::unique_ptr<Run>> runs_;
+  SegmentMap segments_;
+  int64_t active_base_offset_ = -1;
+  uint64_t active_flushed_bytes_ = 0;
+  int64_t packed_end_offset_ = 0;
+};
+
+class TopicCore {
+ public:
+  TopicCore(TopicDescription description) : description_(std::move(description)), handle_(this) {
+    id_text_ = description_.id.ToBase64();
+  }
+  const TopicDescription& description() const { return description_; }
+  const std::string& id_text() const { return id_text_; }
+  const TopicConfig& config() const { return description_.config; }
+  void set_config(const TopicConfig& config) { description_.config = config; }
+  Topic& handle() { return handle_; }
+  std::vector<std::unique_ptr<PartitionCore>>& partitions() { return partitions_; }
+  const std::vector<std::unique_ptr<PartitionCore>>& partitions() const { return partitions_; }
+  bool deleted = false;  // for callers; its tombstone may not be durable yet
+  bool gone = false;     // its files and its place in the manifest, too
+
+ private:
+  TopicDescription description_;
+  std::string id_text_;
+  Topic handle_;
+  std::vector<std::unique_ptr<PartitionCore>> partitions_;
+};
+
+}  // namespace tidemark::storage

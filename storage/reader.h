@@ -1,0 +1,79 @@
+// Reading a partition: flushed segments through the loop, the tail from memory, one row of offsets
+// over both. Belongs to the core's thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "record/batch.h"
+#include "storage/context.h"
+#include "storage/partition.h"
+#include "tidemark/engine.h"
+
+namespace tidemark::storage {
+
+class ReaderCore {
+ public:
+  ReaderCore(Context& context, PartitionCore& partition, int64_t offset);
+  ~ReaderCore();
+  ReaderCore(const ReaderCore&) = delete;
+  ReaderCore& operator=(const ReaderCore&) = delete;
+
+  Result<ReadState> Next();
+  const Batch& batch() const { return batch_; }
+  int64_t position() const { return position_; }
+  Status Seek(int64_t offset);
+  Status SeekToTimestamp(int64_t timestamp_ms);
+  std::vector<LostRange> TakeLost() { return std::exchange(lost_, {}); }
+
+ private:
+  // Work on the loop or the worker, and what it leaves behind. Outlives a reader that is destroyed
+  // meanwhile.
+  struct Pending;
+  enum class Step { again, batch, pending, at_end };
+
+  Result<Step> TakeStep();
+  Step StepInTail();
+  Result<Step> StepInSegment();
+  Result<Step> StepInBuffer();
+  Result<Step> Deliver(const record::BatchHeader& header, base::ByteSpan bytes);
+  Step UseSegment(int64_t base_offset, SegmentEntry& entry);
+  void OpenInBackground(int64_t base_offset);
+  Step ReadInBackground(uint64_t bytes);
+  Step SearchBehindDamage(std::string cause);
+  Step LeaveSegment();
+  Result<Step> TakePending();
+  Result<Step> TakeOpened(Pending& pending);
+  Result<Step> TakeFound(Pending& pending);
+  void MoveOverHole(int64_t to, const std::string& cause);
+  std::optional<uint64_t> FlushedLimit(int64_t base_offset) const;
+  int64_t NextSegmentBase() const;
+  uint64_t LookUpPosition() const;
+  // Where the wanted record is among these, if anywhere; resets the search when it is found.
+  bool FindWanted(RecordRange::Encoded* records);
+  void Restart();
+  void AccountMemory();
+
+  Context& context_;
+  PartitionCore& partition_;
+  int64_t position_;
+  std::optional<int64_t> wanted_timestamp_ms_;  // a search by time that is not done yet
+  Batch batch_;
+  std::vector<LostRange> lost_;
+
+  std::shared_ptr<OpenSegment> segment_;   // the one that is being read
+  std::optional<uint64_t> file_position_;  // of the next batch in it; nullopt: to be looked up
+  std::vector<std::byte> buffer_;          // its bytes from buffer_begin_ on
+  uint64_t buffer_begin_ = 0;
+  std::vector<std::byte> decompressed_;
+  std::vector<std::byte> tail_batch_;
+  record::Compressor compressor_;
+  std::shared_ptr<Pending> pending_;
+  uint64_t accounted_bytes_ = 0;
+};
+
+}  // namespace tidemark::storage

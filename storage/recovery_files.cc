@@ -1,0 +1,146 @@
+// The part of recovery that deals with segments: they are brought back to what the checkpoint knows
+// to be flushed. Nothing here reads a whole log, unless both checkpoints are lost.
+#include <algorithm>
+#include <map>
+
+#include "storage/recovery.h"
+#include "storage/segment.h"
+
+namespace tidemark::storage {
+
+Status Recovery::RestoreFiles(const Checkpoint* checkpoint, bool journal_lost) {
+  std::map<std::pair<base::Uuid, int32_t>, const CheckpointEntry*> entries;
+  if (checkpoint != nullptr) {
+    for (const CheckpointEntry& entry : checkpoint->entries)
+      entries[{entry.topic_id, entry.partition}] = &entry;
+  }
+  const bool by_checkpoint = checkpoint != nullptr && !journal_lost;
+  if (!by_checkpoint && !topics_.empty() && !report_.created) {
+    context_.Tell(NoticeLevel::error,
+                  journal_.file().path() +
+                      ": no checkpoint is readable; the newest segments are read to find "
+                      "where they end");
+  }
+  for (const auto& topic : topics_) {
+    for (const auto& partition : topic->partitions()) {
+      const auto found = entries.find({topic->description().id, partition->index()});
+      Status restored =
+          by_checkpoint
+              ? RestorePartition(*partition, found == entries.end() ? nullptr : found->second)
+              : RestoreByScan(*partition);
+      if (!restored.ok()) return restored;
+    }
+  }
+  return folders_made_ ? context_.environment.files.FlushDirectory(context_.options.data_dir)
+                       : Status();
+}
+
+// The folder may be gone, or the crash came before it was made.
+Status Recovery::EnsureFolder(PartitionCore& partition) {
+  io::FileSystem& files = context_.environment.files;
+  auto exists = files.Exists(io::JoinPath(partition.folder(), "partition.metadata"));
+  if (!exists) return exists.error();
+  if (*exists) return {};
+  folders_made_ = true;
+  return MakePartitionFolder(files, partition.folder(), partition.topic().description().id);
+}
+
+Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntry* entry) {
+  io::FileSystem& files = context_.environment.files;
+  auto bases = ListSegments(files, partition.folder());
+  if (!bases) return bases.error();
+  if (Status folder = EnsureFolder(partition); !folder.ok()) return folder;
+  if (entry == nullptr) return bases->empty() ? Status() : SetAside(partition, *bases);
+
+  PartitionState& state = states_[&partition];
+  state.first_needed_sequence = entry->first_needed_sequence;
+  state.durable_end_offset = entry->durable_end_offset;
+  int64_t active = entry->active_base_offset;
+  uint64_t flushed = entry->active_flushed_bytes;
+  if (active >= 0 && !std::binary_search(bases->begin(), bases->end(), active)) {
+    TellDamage(partition, active, entry->packed_end_offset,
+               SegmentPath(partition.folder(), active, SegmentFile::log) + " is missing");
+    active = -1;
+  }
+  bool cut_active = false;
+  if (active >= 0) {
+    auto log = files.Open(SegmentPath(partition.folder(), active, SegmentFile::log), {});
+    if (!log) return log.error();
+    auto size = (*log)->Size();
+    if (!size) return size.error();
+    cut_active = *size > flushed;
+    if (*size < flushed) {
+      IntactPrefix prefix;
+      if (Status cut = CutToIntact(partition, active, *size, &prefix); !cut) return cut;
+      TellDamage(partition, std::max(prefix.next_offset, active), entry->packed_end_offset,
+                 (*log)->path() + " is cut short: " + std::to_string(*size) + " of " +
+                     std::to_string(flushed) + " bytes are there");
+      flushed = prefix.bytes;
+    }
+  }
+  // What lies behind the checkpoint was never acknowledged by way of a segment: the journal holds
+  // it.
+  const int64_t keep_up_to = entry->active_base_offset;
+  if (Status reset = ResetToFlushed(files, partition.folder(), keep_up_to, cut_active, flushed);
+      !reset)
+    return reset;
+  std::erase_if(*bases, [keep_up_to](int64_t base) { return base > keep_up_to; });
+  partition.Restore(entry->log_start_offset, entry->packed_end_offset, active, flushed, *bases);
+  return {};
+}
+
+Status Recovery::RestoreByScan(PartitionCore& partition) {
+  io::FileSystem& files = context_.environment.files;
+  auto bases = ListSegments(files, partition.folder());
+  if (!bases) return bases.error();
+  Status folder = EnsureFolder(partition);
+  if (!folder.ok() || bases->empty()) return folder;
+  const int64_t active = bases->back();
+  auto log = files.Open(SegmentPath(partition.folder(), active, SegmentFile::log), {});
+  if (!log) return log.error();
+  auto size = (*log)->Size();
+  if (!size) return size.error();
+  IntactPrefix prefix;
+  if (Status cut = CutToIntact(partition, active, *size, &prefix); !cut) return cut;
+  const int64_t end = std::max(prefix.next_offset, active);
+  partition.Restore(bases->front(), end, active, prefix.bytes, *bases);
+  return {};
+}
+
+// Leaves what is intact from the segment's start; the rest goes to quarantine.
+Status Recovery::CutToIntact(PartitionCore& partition, int64_t base_offset, uint64_t file_bytes,
+                             IntactPrefix* prefix) {
+  io::FileSystem& files = context_.environment.files;
+  auto measured = MeasureIntactPrefix(files, partition.folder(), base_offset);
+  if (!measured) return measured.error();
+  *prefix = *measured;
+  if (prefix->bytes == file_bytes) return {};
+  const std::string path = SegmentPath(partition.folder(), base_offset, SegmentFile::log);
+  auto log = files.Open(path, {});
+  if (!log) return log.error();
+  Status kept = quarantine_.Copy(
+      **log, prefix->bytes, file_bytes,
+      partition.topic().description().name + "-" + std::to_string(partition.index()) + "-" +
+          std::to_string(base_offset) + ".log-from-" + std::to_string(prefix->bytes),
+      path + ": no intact batch stands at " + std::to_string(prefix->bytes));
+  if (!kept.ok()) return kept;
+  return CutSegment(files, partition.folder(), base_offset, prefix->bytes);
+}
+
+// Segments that no checkpoint knows: the journal holds all that was acknowledged of this partition.
+// They are kept aside all the same, since nothing proves that they are ours.
+Status Recovery::SetAside(PartitionCore& partition, const std::vector<int64_t>& bases) {
+  const std::string name =
+      partition.topic().description().name + "-" + std::to_string(partition.index());
+  for (int64_t base : bases) {
+    const std::string path = SegmentPath(partition.folder(), base, SegmentFile::log);
+    Status moved = quarantine_.Move(path, name + "-" + std::to_string(base) + ".log",
+                                    path + ": no checkpoint knows this segment");
+    if (!moved.ok()) return moved;
+    if (Status rest = RemoveSegment(context_.environment.files, partition.folder(), base); !rest)
+      return rest;
+  }
+  return context_.environment.files.FlushDirectory(partition.folder());
+}
+
+}  // namespace tidemark::storage

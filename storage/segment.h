@@ -1,0 +1,129 @@
+// Segments: files of record batches with their two indexes, in a partition's folder, as Kafka has
+// them. All of this blocks and belongs to the background worker and to opening.
+//
+//   00000000000000000000.log, .index, .timeindex      20-digit base offset
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "index/offset_index.h"
+#include "io/file_system.h"
+#include "record/batch.h"
+#include "tidemark/error.h"
+#include "tidemark/options.h"
+
+namespace tidemark::storage {
+
+enum class SegmentFile { log, offset_index, time_index };
+// "FOLDER/00000000000000000042.log"
+std::string SegmentPath(const std::string& folder, int64_t base_offset, SegmentFile kind);
+// The base offset of a "00000000000000000042.log" name; nullopt for any other name.
+std::optional<int64_t> ParseLogName(std::string_view name);
+// Base offsets of the .log files in `folder`, ascending. A missing folder has none.
+Result<std::vector<int64_t>> ListSegments(io::FileSystem& files, const std::string& folder);
+
+// What one appended batch changed; lets the readers' side follow without looking at files.
+struct AppendedBatch {
+  int64_t segment_base_offset = 0;
+  uint64_t position = 0;
+  record::BatchHeader header;
+  bool new_segment = false;  // the first batch of a segment that was just made
+  index::IndexBuilder::Due due;
+};
+
+// Appends batches to a partition's active segment; rolls. Owned by one partition, used by one
+// thread at a time. After an error, what stands behind flushed_bytes() is unknown: the writer must
+// be thrown away and made anew from the flushed length (Resume).
+class SegmentWriter {
+ public:
+  // `active_base_offset` -1: the partition has no segment yet. Otherwise goes on in that segment at
+  // `flushed_bytes`; the files have been cut to that length by recovery. The indexes are read,
+  // checked against the log and completed where they fall short (an index is a hint that can be
+  // made anew).
+  static Result<std::unique_ptr<SegmentWriter>> Resume(io::FileSystem& files, std::string folder,
+                                                       int64_t active_base_offset,
+                                                       uint64_t flushed_bytes,
+                                                       uint32_t index_interval_bytes);
+
+  // Appends one encoded batch whose header is `header`. Rolls first when the segment would become
+  // larger than `segment_bytes` (a single batch may exceed it), or its offsets would not fit int32.
+  // Rolling flushes the finished segment with its indexes. Nothing is flushed otherwise.
+  Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
+                               int64_t segment_bytes);
+
+  // Flushes the active .log, and the folder if files are new there.
+  Status Flush();
+  // Writes the time index's final entry and flushes all three files: for a clean stop.
+  Status Finish();
+
+  int64_t active_base_offset() const;  // -1: none yet
+  uint64_t log_bytes() const;          // written
+  uint64_t flushed_bytes() const;      // of the active segment's .log
+  // Bytes written to all files since the last call.
+  uint64_t TakeBytesWritten();
+
+ private:
+  SegmentWriter(io::FileSystem& files, std::string folder, uint32_t index_interval_bytes);
+  // (the implementation's members)
+  struct State;
+  std::unique_ptr<State> state_;
+
+ public:
+  ~SegmentWriter();
+};
+
+// A segment opened for reading. `log_bytes` for a sealed segment is its file's size. Indexes are
+// loaded and checked as far as that is possible without reading the log; what is missing at their
+// end is searched in the log's batch headers.
+struct OpenSegment {
+  int64_t base_offset = 0;
+  std::unique_ptr<io::File> log;
+  uint64_t log_bytes = 0;
+  index::OffsetIndex offsets;
+  index::TimeIndex times;
+  int64_t max_timestamp_ms = INT64_MIN;  // of all its batches
+  int64_t next_offset = 0;               // behind its last batch
+};
+// `log_bytes_limit`: length that counts (the flushed length of an active segment); nullopt: the
+// file's size.
+Result<std::unique_ptr<OpenSegment>> OpenSegmentForReading(io::FileSystem& files,
+                                                           const std::string& folder,
+                                                           int64_t base_offset,
+                                                           std::optional<uint64_t> log_bytes_limit);
+
+// Walks over the batch headers of [from_position, end): for each, `visit` (false: stop). Reads
+// headers only. Stops with ok at the end; corrupt names the position where no batch stands.
+struct BatchAt {
+  uint64_t position = 0;
+  record::BatchHeader header;
+};
+Status WalkBatchHeaders(io::File& log, uint64_t from_position, uint64_t end_position,
+                        const std::function<bool(const BatchAt&)>& visit);
+
+// The first intact batch (CRC and all) at or behind `from_position` whose base offset is at least
+// `min_offset`, searched byte by byte: what a reader goes on with behind damage. nullopt: none.
+Result<std::optional<BatchAt>> FindNextIntactBatch(io::File& log, uint64_t from_position,
+                                                   uint64_t end_position, int64_t min_offset);
+
+// How much of a segment's log is intact from its start (every CRC read): where its valid bytes end,
+// and the offset behind its last batch. For a store whose checkpoints are lost.
+struct IntactPrefix {
+  uint64_t bytes = 0;
+  int64_t next_offset = 0;
+};
+Result<IntactPrefix> MeasureIntactPrefix(io::FileSystem& files, const std::string& folder,
+                                         int64_t base_offset);
+
+// Cuts a segment to `log_bytes` and its indexes to what lies below, flushes what it changed. No
+// log: error.
+Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
+                  uint64_t log_bytes);
+// Removes a segment's files (the directory is not flushed).
+Status RemoveSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset);
+
+}  // namespace tidemark::storage

@@ -1,0 +1,134 @@
+// Names of a segment's files, listing, cutting and removing them.
+#include <algorithm>
+#include <cstdio>
+
+#include "storage/segment.h"
+#include "storage/segment_index.h"
+
+namespace tidemark::storage {
+namespace {
+
+// Kafka pads base offsets to the digits of the greatest int64, so that names sort as numbers do.
+constexpr size_t kNameDigits = 20;
+constexpr std::string_view kLogSuffix = ".log";
+
+std::string_view SuffixOf(SegmentFile kind) {
+  switch (kind) {
+    case SegmentFile::log:
+      return kLogSuffix;
+    case SegmentFile::offset_index:
+      return ".index";
+    case SegmentFile::time_index:
+      return ".timeindex";
+  }
+  return "";
+}
+
+// Cuts a file to `bytes` and flushes it, if it is there and longer.
+Status CutFile(io::FileSystem& files, const std::string& path, uint64_t bytes) {
+  const auto exists = files.Exists(path);
+  if (!exists) return exists.error();
+  if (!*exists) return {};
+  auto file = files.Open(path, {.write = true});
+  if (!file) return file.error();
+  const auto size = (*file)->Size();
+  if (!size) return size.error();
+  if (*size <= bytes) return {};
+  if (Status status = (*file)->Truncate(bytes); !status.ok()) return status;
+  return (*file)->Flush();
+}
+
+// The offset behind the last batch of a log that ends at `log_bytes`, as far as its headers tell.
+Result<int64_t> NextOffset(io::File& log, int64_t base_offset, uint64_t log_bytes,
+                           const index::OffsetIndex& offsets) {
+  int64_t next_offset = base_offset;
+  const uint64_t from =
+      offsets.entries().empty() ? 0 : static_cast<uint64_t>(offsets.entries().back().position);
+  const Status walked = WalkBatchHeaders(log, from, log_bytes, [&](const BatchAt& batch) {
+    next_offset = batch.header.next_offset();
+    return true;
+  });
+  if (!walked.ok() && walked.error().code() != ErrorCode::corrupt) return walked.error();
+  return next_offset;
+}
+
+}  // namespace
+
+std::string SegmentPath(const std::string& folder, int64_t base_offset, SegmentFile kind) {
+  std::string name = std::to_string(base_offset);
+  if (name.size() < kNameDigits) name.insert(0, kNameDigits - name.size(), '0');
+  name += SuffixOf(kind);
+  return io::JoinPath(folder, name);
+}
+
+std::optional<int64_t> ParseLogName(std::string_view name) {
+  if (name.size() != kNameDigits + kLogSuffix.size() || !name.ends_with(kLogSuffix)) {
+    return std::nullopt;
+  }
+  int64_t base_offset = 0;
+  for (const char digit : name.substr(0, kNameDigits)) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    if (__builtin_mul_overflow(base_offset, 10, &base_offset) ||
+        __builtin_add_overflow(base_offset, digit - '0', &base_offset)) {
+      return std::nullopt;
+    }
+  }
+  return base_offset;
+}
+
+Result<std::vector<int64_t>> ListSegments(io::FileSystem& files, const std::string& folder) {
+  std::vector<int64_t> found;
+  const auto exists = files.Exists(folder);
+  if (!exists) return exists.error();
+  if (!*exists) return found;
+  const auto entries = files.List(folder);
+  if (!entries) return entries.error();
+  for (const io::DirectoryEntry& entry : *entries) {
+    if (entry.is_directory) continue;
+    if (const auto base_offset = ParseLogName(entry.name)) found.push_back(*base_offset);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
+                  uint64_t log_bytes) {
+  const std::string log_path = SegmentPath(folder, base_offset, SegmentFile::log);
+  auto log = files.Open(log_path, {});
+  if (!log) return log.error();
+  const auto size = (*log)->Size();
+  if (!size) return size.error();
+  log_bytes = std::min(log_bytes, *size);  // a log that is shorter already stays as it is
+
+  // The indexes first: an entry that outlives the bytes it names would be worse than one too few.
+  auto indexes = LoadIndexes(files, folder, base_offset, **log, log_bytes);
+  if (!indexes) return indexes.error();
+  const auto next_offset = NextOffset(**log, base_offset, log_bytes, indexes->offsets);
+  if (!next_offset) return next_offset.error();
+  const int64_t last_relative_offset = *next_offset - 1 - base_offset;
+  indexes->times.TruncateToOffset(
+      static_cast<int32_t>(std::clamp<int64_t>(last_relative_offset, -1, INT32_MAX)));
+
+  Status status = CutFile(files, SegmentPath(folder, base_offset, SegmentFile::offset_index),
+                          indexes->offsets.entries().size() * index::kOffsetEntryBytes);
+  if (!status.ok()) return status;
+  status = CutFile(files, SegmentPath(folder, base_offset, SegmentFile::time_index),
+                   indexes->times.entries().size() * index::kTimeEntryBytes);
+  if (!status.ok()) return status;
+  return CutFile(files, log_path, log_bytes);
+}
+
+Status RemoveSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
+  // The log first: indexes without a log are debris, a log without indexes is a segment.
+  for (const SegmentFile kind :
+       {SegmentFile::log, SegmentFile::offset_index, SegmentFile::time_index}) {
+    const std::string path = SegmentPath(folder, base_offset, kind);
+    const auto exists = files.Exists(path);
+    if (!exists) return exists.error();
+    if (!*exists) continue;
+    if (Status status = files.Remove(path); !status.ok()) return status;
+  }
+  return {};
+}
+
+}  // namespace tidemark::storage

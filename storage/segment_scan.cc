@@ -1,0 +1,185 @@
+// Finding batches in a .log: along their headers, behind damage, and with every checksum read.
+#include <algorithm>
+#include <cstring>
+
+#include "base/crc32c.h"
+#include "storage/segment.h"
+
+namespace tidemark::storage {
+namespace {
+
+// One page: the headers of small batches come many at a time, those of large ones cost one page
+// each.
+constexpr size_t kHeaderWindowBytes = 4096;
+// What checksums and searches hold in memory, whatever the size of a batch.
+constexpr size_t kScanWindowBytes = size_t{128} << 10;
+constexpr size_t kMagicAt = 16;
+static_assert(kHeaderWindowBytes >= record::kBatchHeaderBytes);
+
+// Bytes of a file, read a window at a time.
+class Window {
+ public:
+  Window(io::File& file, uint64_t end_position, size_t window_bytes)
+      : file_(file), end_position_(end_position), buffer_(window_bytes) {}
+
+  // At least `least_bytes` from `position` on, fewer only where the range or the file ends. Lives
+  // until the next call.
+  Result<base::ByteSpan> At(uint64_t position, size_t least_bytes) {
+    if (position < position_ || position + least_bytes > position_ + valid_bytes_) {
+      position_ = position;
+      valid_bytes_ = 0;
+      const uint64_t left = position < end_position_ ? end_position_ - position : 0;
+      const size_t wanted = std::min<uint64_t>(buffer_.size(), left);
+      const auto read = file_.ReadAt(position, base::MutableByteSpan(buffer_.data(), wanted));
+      if (!read) return read.error();
+      valid_bytes_ = *read;
+    }
+    const auto skipped = static_cast<size_t>(position - position_);
+    return base::ByteSpan(buffer_).subspan(skipped, valid_bytes_ - skipped);
+  }
+
+ private:
+  io::File& file_;
+  uint64_t end_position_;
+  std::vector<std::byte> buffer_;
+  uint64_t position_ = 0;
+  size_t valid_bytes_ = 0;
+};
+
+Error NoBatchAt(const io::File& log, uint64_t position, const std::string& why) {
+  return Error(ErrorCode::corrupt,
+               log.path() + " at " + std::to_string(position) + ": no batch stands there: " + why);
+}
+
+// Whether the batch with `header` at `position` has the CRC that its header claims.
+Result<bool> HasItsCrc(Window& window, uint64_t position, const record::BatchHeader& header) {
+  uint64_t from = position + record::kCrcCoversFrom;
+  const uint64_t end = position + header.total_bytes();
+  uint32_t crc = 0;
+  while (from < end) {
+    const auto bytes = window.At(from, 1);
+    if (!bytes) return bytes.error();
+    if (bytes->empty()) return false;  // the file is shorter than it was
+    const size_t count = std::min<uint64_t>(bytes->size(), end - from);
+    crc = base::Crc32c(bytes->first(count), crc);
+    from += count;
+  }
+  return crc == header.crc;
+}
+
+// Searches a range for intact batches, candidate by candidate.
+class BatchSearch {
+ public:
+  BatchSearch(io::File& log, uint64_t end_position, int64_t min_offset)
+      : window_(log, end_position, kScanWindowBytes),
+        batch_window_(log, end_position, kScanWindowBytes),
+        end_position_(end_position),
+        min_offset_(min_offset) {}
+
+  Result<std::optional<BatchAt>> From(uint64_t position) {
+    while (position + record::kBatchHeaderBytes <= end_position_) {
+      const auto bytes = window_.At(position, record::kBatchHeaderBytes);
+      if (!bytes) return bytes.error();
+      if (bytes->size() < record::kBatchHeaderBytes) break;
+      const size_t candidate = FirstCandidate(*bytes);
+      position += candidate;
+      if (candidate + record::kBatchHeaderBytes > bytes->size()) continue;
+      auto found = Check(position, bytes->subspan(candidate));
+      if (!found || *found) return found;
+      ++position;
+    }
+    return std::optional<BatchAt>();
+  }
+
+ private:
+  // Where the first magic byte stands that has a whole header around it in `bytes`; otherwise how
+  // many bytes hold none.
+  static size_t FirstCandidate(base::ByteSpan bytes) {
+    const size_t starts = bytes.size() - record::kBatchHeaderBytes + 1;
+    const void* const magic = std::memchr(bytes.data() + kMagicAt, record::kMagic, starts);
+    if (magic == nullptr) return starts;
+    return static_cast<size_t>(static_cast<const std::byte*>(magic) - bytes.data()) - kMagicAt;
+  }
+
+  Result<std::optional<BatchAt>> Check(uint64_t position, base::ByteSpan bytes) {
+    // What is cheap to see first: nearly every candidate is no batch, and an Error costs a
+    // sentence.
+    const auto base_offset = base::LoadBig<int64_t>(bytes.data());
+    const auto batch_length = base::LoadBig<int32_t>(bytes.data() + sizeof(int64_t));
+    if (base_offset < min_offset_ || batch_length < 0) return std::optional<BatchAt>();
+    const uint64_t total_bytes = record::kBatchLengthOverhead + static_cast<uint64_t>(batch_length);
+    if (total_bytes > end_position_ - position) return std::optional<BatchAt>();
+    const auto header = record::DecodeBatchHeader(bytes);
+    if (!header) return std::optional<BatchAt>();
+    const auto intact = HasItsCrc(batch_window_, position, *header);
+    if (!intact) return intact.error();
+    if (!*intact) return std::optional<BatchAt>();
+    return std::optional<BatchAt>(BatchAt{position, *header});
+  }
+
+  Window window_;
+  Window
+      batch_window_;  // of its own, so that checking a candidate does not lose the search's place
+  uint64_t end_position_;
+  int64_t min_offset_;
+};
+
+}  // namespace
+
+Status WalkBatchHeaders(io::File& log, uint64_t from_position, uint64_t end_position,
+                        const std::function<bool(const BatchAt&)>& visit) {
+  Window window(log, end_position, kHeaderWindowBytes);
+  int64_t least_offset = 0;
+  BatchAt batch{from_position, {}};
+  while (batch.position < end_position) {
+    const auto bytes = window.At(batch.position, record::kBatchHeaderBytes);
+    if (!bytes) return bytes.error();
+    const auto header = record::DecodeBatchHeader(*bytes);
+    if (!header) return NoBatchAt(log, batch.position, header.error().message());
+    if (header->total_bytes() > end_position - batch.position) {
+      return NoBatchAt(log, batch.position,
+                       "its " + std::to_string(header->total_bytes()) + " bytes do not fit");
+    }
+    // The base offset has no checksum. That it goes on upwards is all that can be seen of it.
+    if (header->base_offset < least_offset) {
+      return NoBatchAt(log, batch.position,
+                       "its base offset " + std::to_string(header->base_offset) + " is below " +
+                           std::to_string(least_offset));
+    }
+    batch.header = *header;
+    if (!visit(batch)) return {};
+    least_offset = header->next_offset();
+    batch.position += header->total_bytes();
+  }
+  return {};
+}
+
+Result<std::optional<BatchAt>> FindNextIntactBatch(io::File& log, uint64_t from_position,
+                                                   uint64_t end_position, int64_t min_offset) {
+  return BatchSearch(log, end_position, min_offset).From(from_position);
+}
+
+Result<IntactPrefix> MeasureIntactPrefix(io::FileSystem& files, const std::string& folder,
+                                         int64_t base_offset) {
+  auto log = files.Open(SegmentPath(folder, base_offset, SegmentFile::log), {});
+  if (!log) return log.error();
+  const auto size = (*log)->Size();
+  if (!size) return size.error();
+
+  IntactPrefix prefix{0, base_offset};
+  Window window(**log, *size, kScanWindowBytes);
+  Status failed;
+  const Status walked = WalkBatchHeaders(**log, 0, *size, [&](const BatchAt& batch) {
+    if (batch.header.base_offset < base_offset) return false;
+    const auto intact = HasItsCrc(window, batch.position, batch.header);
+    if (!intact) failed = intact.error();
+    if (!intact || !*intact) return false;
+    prefix = {batch.position + batch.header.total_bytes(), batch.header.next_offset()};
+    return true;
+  });
+  if (!failed.ok()) return failed.error();
+  if (!walked.ok() && walked.error().code() != ErrorCode::corrupt) return walked.error();
+  return prefix;
+}
+
+}  // namespace tidemark::storage

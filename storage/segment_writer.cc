@@ -1,0 +1,322 @@
+// Appending to the active segment, rolling, and going on where an earlier writer stopped.
+//
+// Files are open only while they have to be: the .log from its first unflushed write to a
+// successful flush, since a write that fails in the background is told to who has the file open;
+// the indexes for each write, since a store may have a thousand partitions and a process a thousand
+// open files.
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+#include "base/check.h"
+#include "storage/segment.h"
+#include "storage/segment_index.h"
+
+namespace tidemark::storage {
+
+struct SegmentWriter::State {
+  State(io::FileSystem& file_system, std::string partition_folder, uint32_t interval_bytes)
+      : files(file_system),
+        folder(std::move(partition_folder)),
+        index_interval_bytes(interval_bytes),
+        builder(0, interval_bytes) {}
+
+  Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
+                               int64_t segment_bytes);
+  Status Resume(int64_t active_base_offset, uint64_t bytes);
+  Status Flush();
+  Status Finish();
+  // Remembers the first failure, so that nothing is done after it.
+  Status Remember(Status status);
+  Error Poisoned() const;
+
+  bool MustRoll(const record::BatchHeader& header, int64_t segment_bytes) const;
+  Status StartSegment(int64_t new_base_offset);
+  Status OpenLog();
+  Status CompleteIndexes(io::File& log);
+  Status WriteDue(const index::IndexBuilder::Due& due);
+  Status WriteEntry(SegmentFile kind, uint64_t at, base::ByteSpan entry);
+  Status WriteTimeEntry(index::TimeEntry entry);
+  Status WriteFinalTimeEntry();
+  Status FlushFile(SegmentFile kind);
+  std::string Path(SegmentFile kind) const { return SegmentPath(folder, base_offset, kind); }
+
+  io::FileSystem& files;
+  std::string folder;
+  uint32_t index_interval_bytes;
+
+  int64_t base_offset = -1;
+  uint64_t log_bytes = 0;
+  uint64_t flushed_bytes = 0;
+  std::unique_ptr<io::File> log;  // while it holds unflushed bytes
+  bool folder_dirty = false;      // it has files whose entries were not flushed
+
+  index::IndexBuilder builder;
+  uint64_t offset_entries = 0;
+  // Without a final entry, which the file may have behind them: the next one takes its place.
+  uint64_t time_entries = 0;
+  int64_t last_time_entry_ms = index::kNoTimestamp;
+
+  uint64_t bytes_written = 0;
+  std::optional<Error> failure;
+};
+
+namespace {
+
+// Kafka keeps positions in int32.
+constexpr uint64_t kMaxLogBytes = std::numeric_limits<int32_t>::max();
+
+// Walks over all batches from a resumption's position on; where damage is, goes on behind it, since
+// what stands there is kept and can still be read.
+Status WalkPastDamage(io::File& log, uint64_t end_position, IndexResumption* resumption,
+                      SegmentIndexes* indexes) {
+  uint64_t position = resumption->position;
+  for (;;) {
+    Status walked = WalkBatchHeaders(log, position, end_position, [&](const BatchAt& batch) {
+      AddToIndexes(batch, resumption, indexes);
+      return true;
+    });
+    if (walked.ok() || walked.error().code() != ErrorCode::corrupt) return walked;
+    const auto next = FindNextIntactBatch(log, std::max(position, resumption->position) + 1,
+                                          end_position, resumption->next_offset);
+    if (!next) return next.error();
+    if (!*next) return {};
+    position = (*next)->position;
+  }
+}
+
+}  // namespace
+
+// --- Going on -----------------------------------------------------------------------------------
+
+Status SegmentWriter::State::Resume(int64_t active_base_offset, uint64_t bytes) {
+  if (active_base_offset < 0) return {};
+  base_offset = active_base_offset;
+  auto file = files.Open(Path(SegmentFile::log), {.write = true});
+  if (!file) return file.error();
+  const auto size = (*file)->Size();
+  if (!size) return size.error();
+  if (*size < bytes) {
+    return Error(ErrorCode::corrupt, Path(SegmentFile::log) + ": holds " + std::to_string(*size) +
+                                         " bytes, but " + std::to_string(bytes) + " were flushed");
+  }
+  if (*size > bytes) {
+    if (Status status = (*file)->Truncate(bytes); !status.ok()) return status;
+  }
+  log_bytes = flushed_bytes = bytes;
+  return CompleteIndexes(**file);
+}
+
+// Makes both index files what Kafka's recovery makes of the log, its final time entry included.
+Status SegmentWriter::State::CompleteIndexes(io::File& log_file) {
+  auto indexes = LoadIndexes(files, folder, base_offset, log_file, log_bytes);
+  if (!indexes) return indexes.error();
+  auto resumption =
+      ResumeBehindProvenEntry(log_file, base_offset, log_bytes, index_interval_bytes, &*indexes);
+  if (!resumption) return resumption.error();
+  Status walked = WalkPastDamage(log_file, log_bytes, &*resumption, &*indexes);
+  if (!walked.ok()) return walked;
+
+  builder = resumption->builder;
+  offset_entries = indexes->offsets.entries().size();
+  time_entries = indexes->times.entries().size();
+  if (time_entries != 0) last_time_entry_ms = indexes->times.entries().back().timestamp_ms;
+  if (const auto final_entry = builder.Final()) indexes->times.MaybeAdd(*final_entry);
+
+  const std::array updates{
+      std::tuple(SegmentFile::offset_index, &indexes->offset_file,
+                 EncodeOffsetEntries(indexes->offsets)),
+      std::tuple(SegmentFile::time_index, &indexes->time_file, EncodeTimeEntries(indexes->times))};
+  for (const auto& [kind, present, content] : updates) {
+    const auto exists = files.Exists(Path(kind));
+    if (!exists) return exists.error();
+    if (!*exists) folder_dirty = true;
+    const auto written = UpdateIndexFile(files, Path(kind), *present, content);
+    if (!written) return written.error();
+    bytes_written += *written;
+  }
+  return {};
+}
+
+// --- Appending ----------------------------------------------------------------------------------
+
+bool SegmentWriter::State::MustRoll(const record::BatchHeader& header,
+                                    int64_t segment_bytes) const {
+  if (base_offset < 0) return true;
+  TIDEMARK_CHECK(header.base_offset >= base_offset);
+  if (header.last_offset() - base_offset > std::numeric_limits<int32_t>::max()) return true;
+  const uint64_t most =
+      std::min(kMaxLogBytes, static_cast<uint64_t>(std::max<int64_t>(0, segment_bytes)));
+  return log_bytes != 0 && log_bytes + header.total_bytes() > most;
+}
+
+Result<AppendedBatch> SegmentWriter::State::Append(const record::BatchHeader& header,
+                                                   base::ByteSpan batch, int64_t segment_bytes) {
+  TIDEMARK_CHECK(batch.size() == header.total_bytes());
+  AppendedBatch appended;
+  if (MustRoll(header, segment_bytes)) {
+    if (Status status = Finish(); !status.ok()) return status.error();
+    if (Status status = StartSegment(header.base_offset); !status.ok()) return status.error();
+    appended.new_segment = true;
+  }
+  if (Status status = OpenLog(); !status.ok()) return status.error();
+  const Status written = log->WriteAt(log_bytes, batch, io::Durable::no);
+  if (!written.ok()) return written.error();
+
+  appended.segment_base_offset = base_offset;
+  appended.position = log_bytes;
+  appended.header = header;
+  appended.due =
+      builder.Add({log_bytes, batch.size(), header.last_offset(), header.max_timestamp_ms});
+  log_bytes += batch.size();
+  bytes_written += batch.size();
+  if (Status status = WriteDue(appended.due); !status.ok()) return status.error();
+  return appended;
+}
+
+Status SegmentWriter::State::StartSegment(int64_t new_base_offset) {
+  base_offset = new_base_offset;
+  log_bytes = flushed_bytes = 0;
+  builder = index::IndexBuilder(base_offset, index_interval_bytes);
+  offset_entries = time_entries = 0;
+  last_time_entry_ms = index::kNoTimestamp;
+  folder_dirty = true;
+  // Files of that name would be what a crash has left of a segment that was never part of the log.
+  for (const SegmentFile kind :
+       {SegmentFile::offset_index, SegmentFile::time_index, SegmentFile::log}) {
+    auto file = files.Open(Path(kind), {.write = true, .create = true, .truncate = true});
+    if (!file) return file.error();
+    if (kind == SegmentFile::log) log = *std::move(file);
+  }
+  return {};
+}
+
+Status SegmentWriter::State::OpenLog() {
+  if (log) return {};
+  auto file = files.Open(Path(SegmentFile::log), {.write = true});
+  if (!file) return file.error();
+  log = *std::move(file);
+  return {};
+}
+
+Status SegmentWriter::State::WriteDue(const index::IndexBuilder::Due& due) {
+  if (due.offset_entry) {
+    std::array<std::byte, index::kOffsetEntryBytes> entry;
+    index::OffsetIndex::Encode(*due.offset_entry, entry.data());
+    Status written = WriteEntry(SegmentFile::offset_index, offset_entries * entry.size(), entry);
+    if (!written.ok()) return written;
+    ++offset_entries;
+  }
+  if (due.time_entry) {
+    if (Status status = WriteTimeEntry(*due.time_entry); !status.ok()) return status;
+    ++time_entries;
+    last_time_entry_ms = due.time_entry->timestamp_ms;
+  }
+  return {};
+}
+
+Status SegmentWriter::State::WriteTimeEntry(index::TimeEntry entry) {
+  std::array<std::byte, index::kTimeEntryBytes> bytes;
+  index::TimeIndex::Encode(entry, bytes.data());
+  return WriteEntry(SegmentFile::time_index, time_entries * bytes.size(), bytes);
+}
+
+Status SegmentWriter::State::WriteEntry(SegmentFile kind, uint64_t at, base::ByteSpan entry) {
+  auto file = files.Open(Path(kind), {.write = true});
+  if (!file) return file.error();
+  bytes_written += entry.size();
+  return (*file)->WriteAt(at, entry, io::Durable::no);
+}
+
+// --- Flushing -----------------------------------------------------------------------------------
+
+Status SegmentWriter::State::Flush() {
+  if (log) {
+    if (Status status = log->Flush(); !status.ok()) return status;
+  }
+  if (folder_dirty) {
+    if (Status status = files.FlushDirectory(folder); !status.ok()) return status;
+    folder_dirty = false;
+  }
+  log.reset();
+  flushed_bytes = log_bytes;
+  return {};
+}
+
+Status SegmentWriter::State::WriteFinalTimeEntry() {
+  const auto entry = builder.Final();
+  if (!entry || entry->timestamp_ms <= last_time_entry_ms) return {};
+  return WriteTimeEntry(*entry);
+}
+
+Status SegmentWriter::State::Finish() {
+  if (base_offset < 0) return {};
+  if (Status status = WriteFinalTimeEntry(); !status.ok()) return status;
+  if (Status status = FlushFile(SegmentFile::offset_index); !status.ok()) return status;
+  if (Status status = FlushFile(SegmentFile::time_index); !status.ok()) return status;
+  return Flush();
+}
+
+Status SegmentWriter::State::FlushFile(SegmentFile kind) {
+  auto file = files.Open(Path(kind), {.write = true});
+  if (!file) return file.error();
+  return (*file)->Flush();
+}
+
+Status SegmentWriter::State::Remember(Status status) {
+  if (!status.ok()) failure = status.error();
+  return status;
+}
+
+Error SegmentWriter::State::Poisoned() const {
+  return Error(
+      ErrorCode::stopped,
+      folder + ": nothing more is written to this segment, since earlier: " + failure->ToString(),
+      failure->system_errno());
+}
+
+// --- SegmentWriter ------------------------------------------------------------------------------
+
+SegmentWriter::SegmentWriter(io::FileSystem& files, std::string folder,
+                             uint32_t index_interval_bytes)
+    : state_(std::make_unique<State>(files, std::move(folder), index_interval_bytes)) {}
+
+SegmentWriter::~SegmentWriter() = default;
+
+Result<std::unique_ptr<SegmentWriter>> SegmentWriter::Resume(io::FileSystem& files,
+                                                             std::string folder,
+                                                             int64_t active_base_offset,
+                                                             uint64_t flushed_bytes,
+                                                             uint32_t index_interval_bytes) {
+  std::unique_ptr<SegmentWriter> writer(
+      new SegmentWriter(files, std::move(folder), index_interval_bytes));
+  const Status resumed = writer->state_->Resume(active_base_offset, flushed_bytes);
+  if (!resumed.ok()) return resumed.error();
+  return writer;
+}
+
+Result<AppendedBatch> SegmentWriter::Append(const record::BatchHeader& header, base::ByteSpan batch,
+                                            int64_t segment_bytes) {
+  if (state_->failure) return state_->Poisoned();
+  auto appended = state_->Append(header, batch, segment_bytes);
+  if (!appended) state_->failure = appended.error();
+  return appended;
+}
+
+Status SegmentWriter::Flush() {
+  if (state_->failure) return state_->Poisoned();
+  return state_->Remember(state_->Flush());
+}
+
+Status SegmentWriter::Finish() {
+  if (state_->failure) return state_->Poisoned();
+  return state_->Remember(state_->Finish());
+}
+
+int64_t SegmentWriter::active_base_offset() const { return state_->base_offset; }
+uint64_t SegmentWriter::log_bytes() const { return state_->log_bytes; }
+uint64_t SegmentWriter::flushed_bytes() const { return state_->flushed_bytes; }
+uint64_t SegmentWriter::TakeBytesWritten() { return std::exchange(state_->bytes_written, 0); }
+
+}  // namespace tidemark::storage

@@ -1,0 +1,26 @@
+// Finding a store in a folder: its journal, its manifest, and whether they belong together. Blocks.
+#pragma once
+
+#include <memory>
+
+#include "storage/context.h"
+#include "storage/journal.h"
+#include "storage/manifest.h"
+
+namespace tidemark::storage {
+
+struct StoreFiles {
+  std::unique_ptr<Journal> journal;  // open and locked
+  Manifest manifest;
+  bool created = false;  // there was nothing before
+  // The journal was missing, foreign or unreadable beside existing data: it is new, what the old
+  // one held is lost, and every partition has to go on far above its last known end.
+  bool journal_lost = false;
+};
+
+// Opens or makes the store of `context.options.data_dir`. Refuses a newer format (unsupported), a
+// folder that another process has open (locked), and one whose identity is unreadable in every copy
+// (corrupt).
+Result<StoreFiles> OpenStoreFiles(Context& context);
+
+}  // namespace tidemark::storage

@@ -1,0 +1,162 @@
+// Topic settings from and to text, under Kafka's names.
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+
+#include "record/batch.h"
+#include "tidemark/options.h"
+
+namespace tidemark {
+namespace {
+
+constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
+
+// What a setting may be, ends included. Bounds that Kafka has not got say why.
+struct Range {
+  int64_t least = 0;
+  int64_t most = 0;
+};
+constexpr Range kZstdLevel{-7, 22};
+// Below a kilobyte nearly every batch would become a segment, three files each.
+constexpr Range kSegmentBytes{1024, kMaxInt32};
+// A larger batch could not be read again.
+constexpr Range kMaxMessageBytes{1024, record::kMaxDecompressedBatchBytes};
+constexpr Range kIndexIntervalBytes{0, kMaxInt32};
+// A day: who wants a record to be safe "some time" is told that this is not what flush.ms means
+// here.
+constexpr Range kFlushMs{0, int64_t{24} * 3600 * 1000};
+// An hour of waiting for the acknowledgement is beyond what any client waits.
+constexpr Range kCommitLingerMs{0, int64_t{3600} * 1000};
+
+// Kafka's topic settings that this version does not honour.
+constexpr std::array<std::string_view, 27> kNotHonoured{
+    "cleanup.policy",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "delete.retention.ms",
+    "file.delete.delay.ms",
+    "flush.messages",
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+    "local.retention.bytes",
+    "local.retention.ms",
+    "max.compaction.lag.ms",
+    "message.downconversion.enable",
+    "message.format.version",
+    "message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.difference.max.ms",
+    "min.cleanable.dirty.ratio",
+    "min.compaction.lag.ms",
+    "min.insync.replicas",
+    "preallocate",
+    "remote.storage.enable",
+    "retention.bytes",
+    "retention.ms",
+    "segment.index.bytes",
+    "segment.jitter.ms",
+    "segment.ms",
+    "unclean.leader.election.enable",
+};
+
+bool IsKafkasOnly(std::string_view key) {
+  return std::find(kNotHonoured.begin(), kNotHonoured.end(), key) != kNotHonoured.end() ||
+         key.starts_with("remote.") || key.starts_with("local.");
+}
+
+Error Invalid(std::string_view key, std::string_view value, const std::string& expected) {
+  return Error(ErrorCode::invalid_argument,
+               std::string(key) + ": '" + std::string(value) + "' is not " + expected);
+}
+
+template <typename Integer>
+Status SetNumber(std::string_view key, std::string_view value, Range range, Integer* setting) {
+  int64_t number = 0;
+  const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (failure != std::errc() || end != value.data() + value.size() || number < range.least ||
+      number > range.most) {
+    return Invalid(
+        key, value,
+        "a number from " + std::to_string(range.least) + " to " + std::to_string(range.most));
+  }
+  *setting = static_cast<Integer>(number);
+  return {};
+}
+
+Status SetCompression(std::string_view key, std::string_view value, Compression* setting) {
+  if (value == "zstd") {
+    *setting = Compression::zstd;
+  } else if (value == "none" || value == "uncompressed") {
+    *setting = Compression::none;
+  } else if (value == "gzip" || value == "snappy" || value == "lz4" || value == "producer") {
+    return Error(ErrorCode::unsupported,
+                 std::string(key) + ": '" + std::string(value) +
+                     "' is not supported by this version; zstd and none are");
+  } else {
+    return Invalid(key, value, "zstd or none");
+  }
+  return {};
+}
+
+Status SetTimestampType(std::string_view key, std::string_view value, TimestampType* setting) {
+  if (value == "CreateTime") {
+    *setting = TimestampType::create_time;
+  } else if (value == "LogAppendTime") {
+    *setting = TimestampType::log_append_time;
+  } else {
+    return Invalid(key, value, "CreateTime or LogAppendTime");
+  }
+  return {};
+}
+
+Status SetDurability(std::string_view key, std::string_view value, Durability* setting) {
+  if (value == "durable") {
+    *setting = Durability::durable;
+  } else if (value == "buffered") {
+    *setting = Durability::buffered;
+  } else {
+    return Invalid(key, value, "durable or buffered");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status TopicConfig::Set(std::string_view key, std::string_view value) {
+  if (key == "compression.type") return SetCompression(key, value, &compression);
+  if (key == "compression.zstd.level") return SetNumber(key, value, kZstdLevel, &zstd_level);
+  if (key == "segment.bytes") return SetNumber(key, value, kSegmentBytes, &segment_bytes);
+  if (key == "max.message.bytes") {
+    return SetNumber(key, value, kMaxMessageBytes, &max_message_bytes);
+  }
+  if (key == "index.interval.bytes") {
+    return SetNumber(key, value, kIndexIntervalBytes, &index_interval_bytes);
+  }
+  if (key == "message.timestamp.type") return SetTimestampType(key, value, &timestamp_type);
+  if (key == "durability") return SetDurability(key, value, &durability);
+  if (key == "flush.ms") return SetNumber(key, value, kFlushMs, &flush_ms);
+  if (key == "commit.linger.ms") return SetNumber(key, value, kCommitLingerMs, &commit_linger_ms);
+  if (IsKafkasOnly(key)) {
+    return Error(ErrorCode::unsupported,
+                 std::string(key) + ": a setting of Kafka's that this version does not honour");
+  }
+  return Error(ErrorCode::invalid_argument, "'" + std::string(key) + "' is not a topic setting");
+}
+
+std::vector<std::pair<std::string, std::string>> TopicConfig::ToPairs() const {
+  const bool log_append_time = timestamp_type == TimestampType::log_append_time;
+  return {
+      {"compression.type", compression == Compression::zstd ? "zstd" : "none"},
+      {"compression.zstd.level", std::to_string(zstd_level)},
+      {"segment.bytes", std::to_string(segment_bytes)},
+      {"max.message.bytes", std::to_string(max_message_bytes)},
+      {"index.interval.bytes", std::to_string(index_interval_bytes)},
+      {"message.timestamp.type", log_append_time ? "LogAppendTime" : "CreateTime"},
+      {"durability", durability == Durability::durable ? "durable" : "buffered"},
+      {"flush.ms", std::to_string(flush_ms)},
+      {"commit.linger.ms", std::to_string(commit_linger_ms)},
+  };
+}
+
+}  // namespace tidemark

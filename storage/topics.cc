@@ -1,0 +1,176 @@
+// Topics of an engine: made, altered, deleted. Administration: these calls flush files.
+#include <algorithm>
+
+#include "storage/engine_core.h"
+
+namespace tidemark::storage {
+
+TopicCore* EngineCore::FindCore(std::string_view name) const {
+  for (const auto& topic : topics_) {
+    if (!topic->deleted && topic->description().name == name) return topic.get();
+  }
+  return nullptr;
+}
+
+Topic* EngineCore::FindTopic(std::string_view name) const {
+  TopicCore* topic = FindCore(name);
+  return topic != nullptr ? &topic->handle() : nullptr;
+}
+
+std::vector<Topic*> EngineCore::Topics() const {
+  std::vector<TopicCore*> cores;
+  for (const auto& topic : topics_) {
+    if (!topic->deleted) cores.push_back(topic.get());
+  }
+  std::sort(cores.begin(), cores.end(), [](const TopicCore* a, const TopicCore* b) {
+    return a->description().name < b->description().name;
+  });
+  std::vector<Topic*> topics;
+  for (TopicCore* core : cores) topics.push_back(&core->handle());
+  return topics;
+}
+
+size_t EngineCore::partition_count() const {
+  size_t count = 0;
+  for (const auto& topic : topics_) count += topic->gone ? 0 : topic->partitions().size();
+  return count;
+}
+
+Status EngineCore::SaveManifest() {
+  Manifest manifest;
+  manifest.store_id = store_id_;
+  for (Topic* topic : Topics()) manifest.topics.push_back(topic->core_->description());
+  return WriteManifest(context_.environment.files, context_.options.data_dir, manifest);
+}
+
+Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions,
+                                       const TopicConfig& config) {
+  if (!context_.health.ok()) return context_.health.error();
+  if (Status valid = CheckTopicName(name); !valid) return valid.error();
+  if (FindCore(name) != nullptr)
+    return Error(ErrorCode::topic_exists, "topic " + std::string(name) + " exists");
+  const bool being_deleted =
+      std::any_of(deleting_.begin(), deleting_.end(),
+                  [&](const TopicCore* topic) { return topic->description().name == name; });
+  if (being_deleted) {
+    return Error(ErrorCode::busy,
+                 "topic " + std::string(name) + " is still being deleted; try again after a poll");
+  }
+  if (partitions < 1)
+    return Error(ErrorCode::invalid_argument, "a topic has at least one partition");
+  if (partition_count() + static_cast<size_t>(partitions) > journal_->max_partitions()) {
+    return Error(ErrorCode::invalid_argument,
+                 "the journal's checkpoints hold " + std::to_string(journal_->max_partitions()) +
+                     " partitions at most; a larger journal holds more");
+  }
+  TopicDescription description;
+  description.id =
+      base::Uuid::FromRandom(context_.environment.random64(), context_.environment.random64());
+  description.name = name;
+  description.partitions = partitions;
+  description.config = config;
+  auto topic = std::make_unique<TopicCore>(description);
+  for (int32_t index = 0; index < partitions; ++index) {
+    std::string folder = PartitionFolder(context_.options.data_dir, name, index);
+    if (Status made = MakePartitionFolder(context_.environment.files, folder, description.id);
+        !made) {
+      return made.error();
+    }
+    topic->partitions().push_back(
+        std::make_unique<PartitionCore>(context_, *committer_, *topic, index, std::move(folder)));
+  }
+  if (Status flushed = context_.environment.files.FlushDirectory(context_.options.data_dir);
+      !flushed) {
+    return flushed.error();
+  }
+  topics_.push_back(std::move(topic));
+  if (Status saved = SaveManifest(); !saved) {
+    context_.Stop(saved.error());  // whether the topic will be there after a restart is unknown
+    return saved.error();
+  }
+  packer_->RequestCheckpoint();
+  return &topics_.back()->handle();
+}
+
+Status EngineCore::AlterTopic(std::string_view name, const TopicConfig& config) {
+  if (!context_.health.ok()) return context_.health;
+  TopicCore* topic = FindCore(name);
+  if (topic == nullptr)
+    return Error(ErrorCode::unknown_topic, "there is no topic " + std::string(name));
+  topic->set_config(config);
+  Status saved = SaveManifest();
+  if (!saved.ok()) context_.Stop(saved.error());
+  return saved;
+}
+
+Status EngineCore::DeleteTopic(std::string_view name) {
+  if (!context_.health.ok()) return context_.health;
+  TopicCore* topic = FindCore(name);
+  if (topic == nullptr)
+    return Error(ErrorCode::unknown_topic, "there is no topic " + std::string(name));
+  topic->deleted = true;
+  for (auto& partition : topic->partitions()) partition->deleted = true;
+  committer_->DeleteTopic(topic->description().id);
+  doomed_.push_back(topic);
+  deleting_.push_back(topic);
+  return {};
+}
+
+// A deletion is done once its tombstone is durable and neither commit nor worker has a part in its
+// runs.
+void EngineCore::FinishDeletions() {
+  for (const base::Uuid& id : committer_->TakeDurableDeletions()) {
+    std::erase_if(doomed_, [&](const TopicCore* topic) { return topic->description().id == id; });
+  }
+  if (!deletions_ready() || !packer_->idle() || committer_->in_flight() || !context_.health.ok())
+    return;
+  std::vector<TopicCore*> ready;
+  for (TopicCore* topic : deleting_) {
+    if (std::find(doomed_.begin(), doomed_.end(), topic) == doomed_.end()) ready.push_back(topic);
+  }
+  for (TopicCore* topic : ready) {
+    for (auto& partition : topic->partitions()) {
+      packer_->Forget(*partition);
+      committer_->Forget(*partition);
+      partition->DropRuns();
+      partition->segments().clear();
+    }
+  }
+  Status done = SaveManifest();
+  for (TopicCore* topic : ready) {
+    if (done.ok()) done = RemoveTopicFiles(*topic);
+  }
+  if (!done.ok()) {
+    context_.Stop(done.error());
+    return;
+  }
+  for (TopicCore* topic : ready) topic->gone = true;
+  if (doomed_.empty()) committer_->ForgetTombstones();
+  std::erase_if(deleting_, [&](TopicCore* topic) {
+    return std::find(ready.begin(), ready.end(), topic) != ready.end();
+  });
+}
+
+Status EngineCore::RemoveTopicFiles(TopicCore& topic) {
+  io::FileSystem& files = context_.environment.files;
+  for (const auto& partition : topic.partitions()) {
+    auto entries = files.List(partition->folder());
+    if (!entries) return entries.error();
+    for (const io::DirectoryEntry& entry : *entries) {
+      if (Status removed = files.Remove(io::JoinPath(partition->folder(), entry.name)); !removed)
+        return removed;
+    }
+    if (Status removed = files.Remove(partition->folder()); !removed) return removed;
+  }
+  return files.FlushDirectory(context_.options.data_dir);
+}
+
+Result<std::unique_ptr<ReaderCore>> EngineCore::OpenReader(PartitionCore& partition,
+                                                           int64_t offset) {
+  if (partition.deleted) return Error(ErrorCode::unknown_topic, "the topic was deleted");
+  auto reader = std::make_unique<ReaderCore>(context_, partition, offset);
+  if (Status placed = reader->Seek(offset); !placed) return placed.error();
+  return reader;
+}
+
+}  // namespace tidemark::storage

@@ -1,0 +1,408 @@
+// Damage: it always starts, what is intact stays readable, what is lost is told exactly, and no
+// offset ever names two records.
+#include <fstream>
+
+#include "base/hash.h"
+#include "record/batch.h"
+#include "storage/journal_format.h"
+#include "tests/support/store_fixture.h"
+
+namespace tidemark::testing {
+namespace {
+
+class DamageTest : public StoreFixture {
+ protected:
+  std::string ReadFile(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  void WriteFile(const std::string& path, const std::string& content) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
+  }
+  void Overwrite(const std::string& path, uint64_t position, const std::string& bytes) {
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(position));
+    file << bytes;
+  }
+  storage::Superblock SuperblockOf() {
+    const std::string journal = ReadFile(PathOf("journal"));
+    return *storage::DecodeSuperblock(base::AsBytes(journal));
+  }
+  // Where commits with frames start, in the order in which they stand in the ring.
+  std::vector<std::pair<uint64_t, storage::CommitHeader>> CommitsWithFrames() {
+    const std::string journal = ReadFile(PathOf("journal"));
+    const storage::Superblock superblock = SuperblockOf();
+    std::vector<std::pair<uint64_t, storage::CommitHeader>> commits;
+    for (uint64_t at = superblock.ring_begin; at < journal.size(); at += superblock.block_bytes) {
+      auto header =
+          storage::DecodeCommitHeader(base::AsBytes(journal).subspan(at), journal.size() - at);
+      if (header && header->data_bytes > 0) commits.emplace_back(at, *header);
+    }
+    return commits;
+  }
+  bool QuarantineHolds(const std::string& name) {
+    if (!std::filesystem::exists(PathOf("quarantine"))) return false;
+    for (const auto& entry : std::filesystem::directory_iterator(PathOf("quarantine"))) {
+      if (entry.path().filename().string().find(name) != std::string::npos) return true;
+    }
+    return false;
+  }
+  // A store with `records` records, each a commit of its own, after a crash.
+  void MakeCrashedStore(int64_t records) {
+    Open();
+    Partition& partition = MakeTopic("t");
+    for (int64_t i = 0; i < records; ++i) AppendDurably(partition, ValueOf(i));
+    Crash();
+  }
+};
+
+TEST_F(DamageTest, DataOfACommitInTheMiddle) {
+  MakeCrashedStore(10);
+  const auto commits = CommitsWithFrames();
+  ASSERT_EQ(commits.size(), 10u);
+  Overwrite(PathOf("journal"), commits[4].first + commits[4].second.data_offset() + 40, "XXXX");
+  Open();
+  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
+  const Damage& damage = engine_->recovery().damage[0];
+  EXPECT_EQ(damage.topic, "t");
+  EXPECT_EQ(damage.first_offset, 4);
+  EXPECT_EQ(damage.end_offset, 5);
+  EXPECT_TRUE(QuarantineHolds("journal-commit"));
+  Partition& partition = PartitionOf("t");
+  EXPECT_EQ(partition.end_offset(), 10);
+  ExpectInOrder(ReadFrom(partition, 0 + 5), 5, 10);
+  std::vector<LostRange> lost;
+  EXPECT_EQ(ReadFrom(partition, 0, &lost).size(), 9u);
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].first_offset, 4);
+  EXPECT_EQ(lost[0].end_offset, 5);
+  // The same after the damage has been packed away, and after a clean stop.
+  EXPECT_EQ(AppendDurably(partition, ValueOf(10)), 10);
+  CloseCleanly();
+  Open();
+  EXPECT_TRUE(engine_->recovery().damage.empty());
+  EXPECT_EQ(ReadFrom(PartitionOf("t"), 0, &lost).size(), 10u);
+}
+
+TEST_F(DamageTest, HeaderOfACommitInTheMiddleIsKnownByItsCopy) {
+  MakeCrashedStore(10);
+  const auto commits = CommitsWithFrames();
+  Overwrite(PathOf("journal"), commits[4].first, std::string(64, 'X'));
+  Open();
+  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
+  EXPECT_EQ(engine_->recovery().damage[0].first_offset, 4);
+  EXPECT_EQ(engine_->recovery().damage[0].end_offset, 5);
+  EXPECT_EQ(PartitionOf("t").end_offset(), 10);
+}
+
+TEST_F(DamageTest, BothCopiesOfADirectoryWithoutALaterFrame) {
+  Open();
+  Partition& damaged = MakeTopic("t");
+  AppendDurably(damaged, ValueOf(0));
+  AppendDurably(damaged, ValueOf(1));
+  Partition& other = MakeTopic("other");
+  for (int64_t i = 0; i < 3; ++i) AppendDurably(other, ValueOf(i));
+  Crash();
+  const auto commits = CommitsWithFrames();
+  ASSERT_EQ(commits.size(), 5u);
+  // The last commit of t, and the first of other, which repeats its directory.
+  Overwrite(PathOf("journal"), commits[1].first, std::string(64, 'X'));
+  Overwrite(PathOf("journal"), commits[2].first, std::string(64, 'X'));
+  Open();
+  // Nobody knows what they held: t goes on where no offset can have been given out.
+  EXPECT_GE(PartitionOf("t").end_offset(), 1 + (int64_t{1} << 31));
+  EXPECT_EQ(PartitionOf("other").end_offset(), 3);
+  const int64_t offset = AppendDurably(PartitionOf("t"), "after");
+  CloseCleanly();
+  Open();
+  std::vector<LostRange> lost;
+  const auto records = ReadFrom(PartitionOf("t"), 0, &lost);
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[1].offset, offset);
+}
+
+TEST_F(DamageTest, DataOfTheLastCommitAreToldAndTheirOffsetsNotUsedAgain) {
+  MakeCrashedStore(5);
+  const auto commits = CommitsWithFrames();
+  Overwrite(PathOf("journal"), commits[4].first + commits[4].second.data_offset() + 40, "XXXX");
+  Open();
+  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
+  EXPECT_EQ(engine_->recovery().damage[0].first_offset, 4);
+  EXPECT_NE(engine_->recovery().damage[0].cause.find("torn or damaged"), std::string::npos);
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(5)), 5);
+}
+
+TEST_F(DamageTest, ATornLastCommitIsCutAndKeptInQuarantine) {
+  MakeCrashedStore(5);
+  const auto commits = CommitsWithFrames();
+  // Nothing but the magic and the id of it has reached the disk.
+  Overwrite(PathOf("journal"), commits[4].first + 48, std::string(4096 - 48, '\0'));
+  Open();
+  EXPECT_TRUE(engine_->recovery().damage.empty());
+  EXPECT_TRUE(NoticesMention("cut off"));
+  EXPECT_TRUE(QuarantineHolds("torn"));
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 4);
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(4)), 4);
+  CrashAndOpen();
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 5);
+}
+
+TEST_F(DamageTest, EitherSuperblockIsEnough) {
+  for (uint64_t copy : {0u, 1u}) {
+    SCOPED_TRACE(copy);
+    std::filesystem::remove_all(options_.data_dir);
+    MakeCrashedStore(5);
+    Overwrite(PathOf("journal"), copy * 4096, std::string(100, 'X'));
+    Open();
+    EXPECT_TRUE(engine_->recovery().damage.empty());
+    ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 5);
+    Crash();
+  }
+}
+
+TEST_F(DamageTest, EitherCheckpointIsEnough) {
+  for (int slot : {0, 1}) {
+    SCOPED_TRACE(slot);
+    std::filesystem::remove_all(options_.data_dir);
+    Open();
+    Partition& partition = MakeTopic("t");
+    for (int64_t i = 0; i < 100'000; ++i) {
+      Append(partition, ValueOf(i), Durability::buffered);
+      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
+    }
+    PollUntilDurable(partition);
+    Crash();
+    Overwrite(PathOf("journal"), SuperblockOf().slot_position(slot), std::string(100, 'X'));
+    Open();
+    EXPECT_TRUE(engine_->recovery().damage.empty());
+    EXPECT_TRUE(NoticesMention("checkpoint slot"));
+    ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 100'000);
+    Crash();
+  }
+}
+
+TEST_F(DamageTest, WithoutAnyCheckpointSegmentsAndJournalAreRead) {
+  for (bool clean : {false, true}) {
+    SCOPED_TRACE(clean);
+    std::filesystem::remove_all(options_.data_dir);
+    Open();
+    Partition& partition = MakeTopic("t");
+    constexpr int64_t kRecords = 100'000;
+    for (int64_t i = 0; i < kRecords; ++i) {
+      Append(partition, ValueOf(i), Durability::buffered);
+      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
+    }
+    PollUntilDurable(partition);
+    if (clean) {
+      CloseCleanly();
+    } else {
+      Crash();
+    }
+    const storage::Superblock superblock = SuperblockOf();
+    Overwrite(PathOf("journal"), superblock.slot_position(0), std::string(100, 'X'));
+    Overwrite(PathOf("journal"), superblock.slot_position(1), std::string(100, 'X'));
+    Open();
+    EXPECT_TRUE(engine_->recovery().damage.empty());
+    ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, kRecords);
+    EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+    Crash();
+  }
+}
+
+TEST_F(DamageTest, AJournalThatIsGoneIsReportedAndTheSegmentsStay) {
+  for (const std::string fault : {"missing", "empty", "garbage", "foreign"}) {
+    SCOPED_TRACE(fault);
+    std::filesystem::remove_all(options_.data_dir);
+    notices_.clear();
+    Open();
+    Partition& partition = MakeTopic("t");
+    for (int64_t i = 0; i < 1'000; ++i) Append(partition, ValueOf(i));
+    CloseCleanly();
+    if (fault == "missing") std::filesystem::remove(PathOf("journal"));
+    if (fault == "empty") WriteFile(PathOf("journal"), "");
+    if (fault == "garbage") WriteFile(PathOf("journal"), std::string(5'000'000, '?'));
+    if (fault == "foreign") {
+      EngineOptions other = options_;
+      other.data_dir = directory_.File("other");
+      std::filesystem::remove_all(other.data_dir);
+      ASSERT_TRUE(Engine::Open(other).ok());
+      std::filesystem::copy_file(other.data_dir + "/journal", PathOf("journal"),
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+    Open();
+    EXPECT_TRUE(NoticesMention("journal"));
+    EXPECT_EQ(QuarantineHolds("journal"), fault != "missing");
+    EXPECT_FALSE(engine_->recovery().damage.empty());
+    std::vector<LostRange> lost;
+    ExpectInOrder(ReadFrom(PartitionOf("t"), 0, &lost), 0, 1'000);
+    EXPECT_GE(AppendDurably(PartitionOf("t"), "after"), 1'000 + (int64_t{1} << 31));
+    Crash();
+  }
+}
+
+TEST_F(DamageTest, AJournalThatWasCutShortAfterACrashIsTold) {
+  for (const bool clean : {false, true}) {
+    SCOPED_TRACE(clean);
+    std::filesystem::remove_all(options_.data_dir);
+    Open();
+    AppendDurably(MakeTopic("t"), ValueOf(0));
+    if (clean) {
+      CloseCleanly();
+    } else {
+      Crash();
+    }
+    std::filesystem::resize_file(PathOf("journal"), SuperblockOf().ring_begin);
+    Open();
+    // After a clean stop nothing in the ring is needed; after a crash nobody knows what it held.
+    EXPECT_EQ(engine_->recovery().damage.empty(), clean);
+    EXPECT_EQ(PartitionOf("t").end_offset() >= int64_t{1} << 31, !clean);
+    Crash();
+  }
+}
+
+TEST_F(DamageTest, NeitherJournalNorManifestIsARefusalThatSaysWhatToDo) {
+  MakeCrashedStore(3);
+  for (const char* name : {"journal", "manifest", "manifest.backup"})
+    WriteFile(PathOf(name), "garbage");
+  auto engine = Engine::Open(options_);
+  ASSERT_FALSE(engine.ok());
+  EXPECT_EQ(engine.error().code(), ErrorCode::corrupt);
+  EXPECT_NE(engine.error().message().find("copy"), std::string::npos) << engine.error().message();
+}
+
+TEST_F(DamageTest, TheManifestIsRepairedFromItsCopyAndFromTheFolders) {
+  MakeCrashedStore(3);
+  WriteFile(PathOf("manifest"), "garbage");
+  Open();
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 3);
+  Crash();
+  WriteFile(PathOf("manifest"), "");
+  std::filesystem::remove(PathOf("manifest.backup"));
+  Open();
+  EXPECT_TRUE(engine_->recovery().damage.empty());
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 3);
+}
+
+TEST_F(DamageTest, AManifestOfANewerVersionIsRefused) {
+  MakeCrashedStore(3);
+  Crash();
+  for (const char* name : {"manifest", "manifest.backup"}) {
+    std::string text = ReadFile(PathOf(name));
+    text.replace(text.find("manifest 1"), 10, "manifest 9");
+    const size_t checksum_line = text.rfind("xxh3 ");
+    char checksum[17];
+    std::snprintf(
+        checksum, sizeof checksum, "%016llx",
+        static_cast<unsigned long long>(base::Xxh3(base::AsBytes(text.substr(0, checksum_line)))));
+    text.replace(checksum_line + 5, 16, checksum);
+    WriteFile(PathOf(name), text);
+  }
+  auto engine = Engine::Open(options_);
+  ASSERT_FALSE(engine.ok());
+  EXPECT_EQ(engine.error().code(), ErrorCode::unsupported) << engine.error().ToString();
+}
+
+class SegmentDamageTest : public DamageTest {
+ protected:
+  static constexpr int64_t kRecords = 30'000;
+  std::string LogPath() const { return PathOf("t-0/00000000000000000000.log"); }
+  // One segment with several batches, after a clean stop.
+  void MakeStore() {
+    Open();
+    Partition& partition = MakeTopic("t");
+    for (int64_t i = 0; i < kRecords; ++i) {
+      Append(partition, ValueOf(i), Durability::buffered);
+      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
+    }
+    CloseCleanly();
+  }
+  std::vector<std::pair<uint64_t, record::BatchHeader>> Batches() {
+    const std::string log = ReadFile(LogPath());
+    std::vector<std::pair<uint64_t, record::BatchHeader>> batches;
+    for (uint64_t at = 0; at < log.size(); at += batches.back().second.total_bytes()) {
+      batches.emplace_back(at, *record::DecodeBatchHeader(base::AsBytes(log).subspan(at)));
+    }
+    return batches;
+  }
+};
+
+TEST_F(SegmentDamageTest, OneBadBatchCostsOneBatch) {
+  for (uint64_t where : {0u, 8u, 16u, 20u, 61u, 5'000u}) {  // offset, length, magic, crc, data
+    SCOPED_TRACE(where);
+    std::filesystem::remove_all(options_.data_dir);
+    MakeStore();
+    const auto batches = Batches();
+    ASSERT_GT(batches.size(), 4u);
+    const auto& [position, header] = batches[2];
+    Overwrite(LogPath(), position + where, "\xff\xff\xff\xff");
+    Open();
+    std::vector<LostRange> lost;
+    const auto records = ReadFrom(PartitionOf("t"), 0, &lost);
+    ASSERT_EQ(lost.size(), 1u);
+    EXPECT_EQ(lost[0].first_offset, header.base_offset);
+    EXPECT_EQ(lost[0].end_offset, header.next_offset());
+    EXPECT_EQ(records.size(), static_cast<size_t>(kRecords - header.record_count));
+    // Reading from behind the damage does not stumble over it.
+    ExpectInOrder(ReadFrom(PartitionOf("t"), header.next_offset()), header.next_offset(), kRecords);
+    // And writing goes on.
+    EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+    CloseCleanly();
+    Open();
+    ExpectInOrder(ReadFrom(PartitionOf("t"), header.next_offset()), header.next_offset(),
+                  kRecords + 1);
+    Crash();
+  }
+}
+
+TEST_F(SegmentDamageTest, IndexesAreHints) {
+  for (const char* file :
+       {"t-0/00000000000000000000.index", "t-0/00000000000000000000.timeindex"}) {
+    for (const std::string& content :
+         {std::string(), std::string(1'000, '\0'), std::string(999, '\x7f')}) {
+      std::filesystem::remove_all(options_.data_dir);
+      MakeStore();
+      if (content.empty()) {
+        std::filesystem::remove(PathOf(file));
+      } else {
+        WriteFile(PathOf(file), content);
+      }
+      Open();
+      ExpectInOrder(ReadFrom(PartitionOf("t"), 17'777), 17'777, kRecords);
+      EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+      CloseCleanly();
+      Open();
+      ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, kRecords + 1);
+      Crash();
+    }
+  }
+}
+
+TEST_F(SegmentDamageTest, ALogThatWasCutShortLosesItsEndOnly) {
+  MakeStore();
+  const auto batches = Batches();
+  const auto& [position, header] = batches[batches.size() - 2];
+  std::filesystem::resize_file(LogPath(), position + 100);
+  Open();
+  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
+  EXPECT_EQ(engine_->recovery().damage[0].first_offset, header.base_offset);
+  EXPECT_EQ(engine_->recovery().damage[0].end_offset, kRecords);
+  std::vector<LostRange> lost;
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0, &lost), 0, header.base_offset);
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+  CloseCleanly();
+  Open();
+  ExpectInOrder(ReadFrom(PartitionOf("t"), kRecords), kRecords, kRecords + 1);
+}
+
+TEST_F(SegmentDamageTest, AMissingLogIsTold) {
+  MakeStore();
+  std::filesystem::remove(LogPath());
+  Open();
+  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
+  EXPECT_EQ(engine_->recovery().damage[0].first_offset, 0);
+  EXPECT_EQ(engine_->recovery().damage[0].end_offset, kRecords);
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+}
+
+}  // namespace
+}  // namespace tidemark::testing

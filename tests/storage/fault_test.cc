@@ -1,0 +1,158 @@
+// What happens when the disk says no.
+#include "storage/open.h"
+#include "tests/support/fault_world.h"
+#include "tests/support/store_fixture.h"
+
+namespace tidemark::testing {
+namespace {
+
+class FaultTest : public StoreFixture {
+ protected:
+  ~FaultTest() override { Crash(); }  // before its world goes
+
+  void OpenInFaultWorld() {
+    auto engine = storage::OpenEngine(world_.environment(), options_);
+    ASSERT_TRUE(engine.ok()) << engine.error().ToString();
+    engine_ = std::move(*engine);
+  }
+  static bool IsSegment(const std::string& path) { return path.ends_with(".log"); }
+  static bool IsJournal(const std::string& path) { return path.ends_with("/journal"); }
+  void ExpectStopped(Partition& partition) {
+    EXPECT_EQ(engine_->health().error().code(), ErrorCode::stopped);
+    Record record;
+    EXPECT_EQ(partition.Append(record).error().code(), ErrorCode::stopped);
+  }
+  // Appends until the engine takes no more.
+  int64_t FillUntilStopped(Partition& partition) {
+    int64_t next = partition.end_offset();
+    while (engine_->health().ok()) {
+      const std::string value = ValueOf(next);
+      Record record;
+      record.value = value;
+      if (partition.Append(record, Durability::buffered).ok()) ++next;
+      if (next % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
+      if (next > 1'000'000) break;
+    }
+    return next;
+  }
+
+  FaultWorld world_;
+};
+
+TEST_F(FaultTest, AfterAFailedCommitNothingIsAcceptedAndReadsGoOn) {
+  OpenInFaultWorld();
+  Partition& partition = MakeTopic("t");
+  for (int64_t i = 0; i < 10; ++i) AppendDurably(partition, ValueOf(i));
+  world_.plan = [](Call call, const std::string& path) {
+    return call == Call::write && IsJournal(path) ? EIO : 0;
+  };
+  Append(partition, ValueOf(10));
+  while (engine_->health().ok()) engine_->Poll(std::chrono::milliseconds(0));
+  ExpectStopped(partition);
+  EXPECT_EQ(partition.durable_end_offset(), 10);
+  ExpectInOrder(ReadFrom(partition, 0), 0, 10);
+  world_.plan = [](Call, const std::string&) { return 0; };
+  for (int i = 0; i < 10; ++i) engine_->Poll(std::chrono::milliseconds(0));
+  ExpectStopped(partition);  // not again as if nothing had happened
+  Crash();
+  OpenInFaultWorld();
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 10);
+}
+
+TEST_F(FaultTest, AfterAFailedSegmentFlushWhatWasNotFlushedIsStillRead) {
+  OpenInFaultWorld();
+  Partition& partition = MakeTopic("t");
+  int flushes = 0;
+  world_.plan = [&](Call call, const std::string& path) {
+    return call == Call::flush && IsSegment(path) && ++flushes > 2 ? EIO : 0;
+  };
+  FillUntilStopped(partition);
+  EXPECT_EQ(flushes, 3);  // the failed one was not tried again
+  ExpectStopped(partition);
+  const int64_t durable = partition.durable_end_offset();
+  ASSERT_GT(durable, 1'000);
+  ExpectInOrder(ReadFrom(partition, 0), 0, durable);
+  Crash();
+  world_.plan = [](Call, const std::string&) { return 0; };
+  OpenInFaultWorld();
+  EXPECT_TRUE(engine_->recovery().damage.empty());
+  EXPECT_GE(PartitionOf("t").end_offset(), durable);
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, PartitionOf("t").end_offset());
+}
+
+TEST_F(FaultTest, ACheckpointThatCannotBeWrittenStopsTheEngine) {
+  OpenInFaultWorld();
+  Partition& partition = MakeTopic("t");
+  while (engine_->stats().checkpoints < 2) engine_->Poll(std::chrono::milliseconds(0));
+  // Commits go through the loop as well: the first journal write from the packer's work on is a
+  // checkpoint's.
+  bool in_checkpoint = false;
+  world_.plan = [&](Call call, const std::string& path) {
+    if (call == Call::flush && IsSegment(path)) in_checkpoint = true;
+    return in_checkpoint && call == Call::write && IsJournal(path) ? EIO : 0;
+  };
+  FillUntilStopped(partition);
+  ExpectStopped(partition);
+  const int64_t durable = partition.durable_end_offset();
+  Crash();
+  world_.plan = [](Call, const std::string&) { return 0; };
+  OpenInFaultWorld();
+  EXPECT_GE(PartitionOf("t").end_offset(), durable);
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, PartitionOf("t").end_offset());
+}
+
+TEST_F(FaultTest, AFullDiskLosesNothingAndIngestResumesByItself) {
+  OpenInFaultWorld();
+  Partition& partition = MakeTopic("t");
+  bool full = true;
+  world_.plan = [&](Call call, const std::string& path) {
+    return full && call == Call::write && IsSegment(path) ? ENOSPC : 0;
+  };
+  int64_t next = 0;
+  Record record;
+  const auto append = [&] {
+    const std::string value = ValueOf(next);
+    record.value = value;
+    const auto offset = partition.Append(record, Durability::buffered);
+    if (offset.ok()) ++next;
+    engine_->Poll(std::chrono::milliseconds(0));
+    return offset.ok();
+  };
+  while (append()) {
+  }
+  EXPECT_TRUE(engine_->health().ok());
+  EXPECT_GT(next, 1'000);
+  full = false;
+  const int64_t before = next;
+  while (next < before + 50'000) append();  // packing is tried again within a second
+  PollUntilDurable(partition);
+  ExpectInOrder(ReadFrom(partition, 0), 0, next);
+  CloseCleanly();
+  OpenInFaultWorld();
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, next);
+}
+
+TEST_F(FaultTest, AReadThatFailsIsToldAndCanBeTriedAgain) {
+  OpenInFaultWorld();
+  Partition& partition = MakeTopic("t");
+  for (int64_t i = 0; i < 10'000; ++i) Append(partition, ValueOf(i));
+  CloseCleanly();
+  OpenInFaultWorld();
+  auto reader = engine_->OpenReader(PartitionOf("t"), 0);
+  bool failing = true;
+  world_.plan = [&](Call call, const std::string& path) {
+    return failing && call == Call::read && IsSegment(path) ? EIO : 0;
+  };
+  Result<ReadState> state = ReadState::pending;
+  while (state.ok() && *state == ReadState::pending) {
+    engine_->Poll(std::chrono::milliseconds(0));
+    state = (*reader)->Next();
+  }
+  ASSERT_FALSE(state.ok());
+  EXPECT_EQ(state.error().code(), ErrorCode::io_error);
+  failing = false;
+  ExpectInOrder(ReadToEnd(**reader), 0, 10'000);
+}
+
+}  // namespace
+}  // namespace tidemark::testing

@@ -1,0 +1,147 @@
+// Topic settings from text: Kafka's names, strict values, and refusals that name the key.
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tidemark/options.h"
+
+namespace tidemark {
+namespace {
+
+using ::testing::HasSubstr;
+
+void ExpectRefused(std::string_view key, std::string_view value, ErrorCode code) {
+  TopicConfig config;
+  const Status status = config.Set(key, value);
+  ASSERT_FALSE(status.ok()) << key << "=" << value;
+  EXPECT_EQ(status.error().code(), code) << status.error().ToString();
+  EXPECT_THAT(status.error().message(), HasSubstr(std::string(key)));
+  EXPECT_EQ(config, TopicConfig()) << key << "=" << value;
+}
+
+void ExpectOk(const Status& status) { EXPECT_TRUE(status.ok()) << status.error().ToString(); }
+
+TEST(TopicConfigTest, SetsEverySetting) {
+  TopicConfig config;
+  ExpectOk(config.Set("compression.type", "none"));
+  ExpectOk(config.Set("compression.zstd.level", "-7"));
+  ExpectOk(config.Set("segment.bytes", "2147483647"));
+  ExpectOk(config.Set("max.message.bytes", "2097152"));
+  ExpectOk(config.Set("index.interval.bytes", "0"));
+  ExpectOk(config.Set("message.timestamp.type", "LogAppendTime"));
+  ExpectOk(config.Set("durability", "buffered"));
+  ExpectOk(config.Set("flush.ms", "250"));
+  ExpectOk(config.Set("commit.linger.ms", "20"));
+
+  TopicConfig expected;
+  expected.compression = Compression::none;
+  expected.zstd_level = -7;
+  expected.segment_bytes = 2147483647;
+  expected.max_message_bytes = 2097152;
+  expected.index_interval_bytes = 0;
+  expected.timestamp_type = TimestampType::log_append_time;
+  expected.durability = Durability::buffered;
+  expected.flush_ms = 250;
+  expected.commit_linger_ms = 20;
+  EXPECT_EQ(config, expected);
+}
+
+TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
+  TopicConfig config;
+  config.compression = Compression::none;
+  config.zstd_level = 19;
+  config.segment_bytes = 4096;
+  config.timestamp_type = TimestampType::log_append_time;
+  config.durability = Durability::buffered;
+  config.commit_linger_ms = 7;
+  TopicConfig copy;
+  for (const auto& [key, value] : config.ToPairs()) ExpectOk(copy.Set(key, value));
+  EXPECT_EQ(copy, config);
+  EXPECT_EQ(config.ToPairs().front().first, "compression.type");
+  EXPECT_EQ(config.ToPairs().size(), 9u);
+}
+
+TEST(TopicConfigTest, KafkasNameForNoCompressionIsUnderstood) {
+  TopicConfig config;
+  ExpectOk(config.Set("compression.type", "uncompressed"));
+  EXPECT_EQ(config.compression, Compression::none);
+}
+
+TEST(TopicConfigTest, NumbersAreStrict) {
+  for (const char* value : {"", " 5", "5 ", "+5", "5.0", "0x10", "1e3", "five", "5k",
+                            "99999999999999999999", "-1", "-9223372036854775809"}) {
+    ExpectRefused("flush.ms", value, ErrorCode::invalid_argument);
+  }
+}
+
+TEST(TopicConfigTest, NumbersHaveRanges) {
+  for (const auto& [key, value] :
+       {std::pair("segment.bytes", "2147483648"), std::pair("segment.bytes", "1023"),
+        std::pair("max.message.bytes", "0"), std::pair("max.message.bytes", "67108865"),
+        std::pair("index.interval.bytes", "-1"), std::pair("index.interval.bytes", "2147483648"),
+        std::pair("compression.zstd.level", "23"), std::pair("compression.zstd.level", "-8"),
+        std::pair("flush.ms", "9223372036854775807"),
+        std::pair("commit.linger.ms", "9223372036854775807")}) {
+    ExpectRefused(key, value, ErrorCode::invalid_argument);
+  }
+}
+
+TEST(TopicConfigTest, WordsAreStrict) {
+  ExpectRefused("compression.type", "ZSTD", ErrorCode::invalid_argument);
+  ExpectRefused("compression.type", "", ErrorCode::invalid_argument);
+  ExpectRefused("message.timestamp.type", "createtime", ErrorCode::invalid_argument);
+  ExpectRefused("durability", "fsync", ErrorCode::invalid_argument);
+}
+
+TEST(TopicConfigTest, CodecsOfKafkaThatAreNotWrittenAreRefusedByName) {
+  for (const char* codec : {"gzip", "snappy", "lz4", "producer"}) {
+    TopicConfig config;
+    const Status status = config.Set("compression.type", codec);
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().code(), ErrorCode::unsupported);
+    EXPECT_THAT(status.error().message(), HasSubstr(codec));
+  }
+}
+
+TEST(TopicConfigTest, SettingsOfKafkaThatAreNotHonouredAreRefusedByName) {
+  for (const char* key : {"cleanup.policy",
+                          "retention.ms",
+                          "retention.bytes",
+                          "segment.ms",
+                          "segment.jitter.ms",
+                          "segment.index.bytes",
+                          "delete.retention.ms",
+                          "file.delete.delay.ms",
+                          "flush.messages",
+                          "min.cleanable.dirty.ratio",
+                          "min.compaction.lag.ms",
+                          "max.compaction.lag.ms",
+                          "message.timestamp.before.max.ms",
+                          "message.timestamp.after.max.ms",
+                          "message.timestamp.difference.max.ms",
+                          "min.insync.replicas",
+                          "preallocate",
+                          "unclean.leader.election.enable",
+                          "message.format.version",
+                          "message.downconversion.enable",
+                          "compression.gzip.level",
+                          "compression.lz4.level",
+                          "remote.storage.enable",
+                          "remote.log.copy.disable",
+                          "local.retention.ms",
+                          "local.retention.bytes",
+                          "leader.replication.throttled.replicas",
+                          "follower.replication.throttled.replicas"}) {
+    ExpectRefused(key, "1", ErrorCode::unsupported);
+  }
+}
+
+TEST(TopicConfigTest, OtherKeysAreUnknown) {
+  for (const char* key : {"retention", "Segment.Bytes", "segment_bytes", "segment.bytes "}) {
+    ExpectRefused(key, "4096", ErrorCode::invalid_argument);
+  }
+}
+
+}  // namespace
+}  // namespace tidemark
