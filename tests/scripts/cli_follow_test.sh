@@ -1,0 +1,76 @@
+#!/bin/bash
+# tidemark consume without -e: follows live, tail included, across a serve that is stopped, killed and
+# started again, and on a folder that nobody serves.
+source "$(dirname "$0")/cli_common.sh"
+
+data=$work/store
+out=$work/follower.out
+
+make_small_store "$data"
+start_serve "$data"
+"$tidemark" topic create --data "$data" t --partitions 2
+"$tidemark" consume --data "$data" t -f '%p:%s\n' >"$out" 2>"$work/follower.err" &
+follower=$!
+children+=("$follower")
+
+for i in $(seq 5); do
+  echo "$i" | "$tidemark" produce --data "$data" t -p $((i % 2)) 2>/dev/null
+  # The next one is only sent once this one was shown.
+  wait_for grep -qx "$((i % 2)):$i" "$out"
+done
+if command -v mosquitto_pub >/dev/null; then
+  "$tidemark" consume --data "$data" mqtt -o end -f '%k=%s\n' >"$work/mqtt.out" 2>/dev/null &
+  children+=($!)
+  wait_for mosquitto_pub -p "$mqtt_port" -q 1 -t sensors/a -m 21.5
+  # The follower may have come after the first message; one of the next ones it must see.
+  for i in $(seq 200); do
+    mosquitto_pub -p "$mqtt_port" -q 1 -t sensors/a -m "$i"
+    [ -s "$work/mqtt.out" ] && break
+  done
+  wait_for grep -q '^sensors/a=' "$work/mqtt.out"
+fi
+
+echo "-- the serve is killed, then stopped"
+stop_serve KILL 137
+start_serve "$data"
+echo killed | "$tidemark" produce --data "$data" t 2>/dev/null
+wait_for grep -qx "0:killed" "$out"
+stop_serve
+start_serve "$data"
+echo stopped | "$tidemark" produce --data "$data" t 2>/dev/null
+wait_for grep -qx "0:stopped" "$out"
+stop_serve
+
+echo "-- a stop signal ends the follower"
+kill -TERM "$follower"
+wait "$follower" || fail "the follower ended with $?"
+expect "7" "$(sort "$out" | uniq | wc -l)"
+expect "7" "$(wc -l <"$out")"
+
+echo "-- without a serve"
+: >"$out"
+"$tidemark" consume --data "$data" t -o end >"$out" 2>"$work/follower.err" &
+follower=$!
+children+=("$follower")
+# Its first opening must be over, or it would not be its end that it begins at.
+wait_for [ -e "$data/.kafka_cleanshutdown" ]
+for i in $(seq 100); do
+  echo "alone $i" | "$tidemark" produce --data "$data" t 2>/dev/null
+  lines_in "$out" 1 && break
+done
+wait_for grep -q 'alone' "$out"
+start_serve "$data"
+echo served | "$tidemark" produce --data "$data" t 2>/dev/null
+wait_for grep -qx served "$out"
+kill -INT "$follower" 2>/dev/null || true  # bash starts children with SIGINT ignored
+kill -TERM "$follower" 2>/dev/null || true
+wait "$follower" || fail "the follower ended with $?"
+
+echo "-- a reader that goes away ends the follower"
+mkfifo "$work/pipe"
+"$tidemark" consume --data "$data" t -o beginning >"$work/pipe" 2>"$work/follower.err" &
+follower=$!
+children+=("$follower")
+head -n 1 "$work/pipe" >/dev/null
+wait_for is_gone "$follower"
+stop_serve

@@ -1,0 +1,73 @@
+// The subcommands of `tidemark`: what the command line says, and what does it. Each Run returns the
+// exit code and has said on stderr what went wrong.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tidemark::tools {
+
+struct ServeCommand {
+  std::string data_dir;
+  std::string config_file;
+  std::vector<std::string> mqtt;  // "ADDR:PORT"; empty: what the config says
+};
+int RunServe(const ServeCommand& command);
+
+struct TopicCommand {
+  enum class Action { create, list, describe, alter, remove };
+  Action action = Action::list;
+  std::string data_dir;
+  std::string name;  // describe: empty means all
+  int32_t partitions = 1;
+  std::vector<std::string> settings;  // "KEY=VALUE"
+  bool json = false;
+};
+int RunTopic(const TopicCommand& command);
+
+struct ProduceCommand {
+  std::string data_dir;
+  std::string topic;
+  std::optional<int32_t> partition;
+  std::optional<std::string> key;
+  std::optional<std::string> separator;
+  std::optional<std::string> durability;
+};
+int RunProduce(const ProduceCommand& command);
+
+struct ConsumeCommand {
+  std::string data_dir;
+  std::string topic;
+  std::optional<int32_t> partition;
+  std::string offset = "beginning";
+  std::optional<uint64_t> count;
+  bool exit_at_end = false;
+  std::string format = "%s\\n";
+  bool json = false;
+  std::string reset = "error";  // Kafka's auto.offset.reset: earliest, latest or error
+};
+int RunConsume(const ConsumeCommand& command);
+
+struct DumpCommand {
+  std::vector<std::string> paths;
+  bool records = false;
+  bool json = false;
+};
+int RunDump(const DumpCommand& command);
+
+struct DatagenCommand {
+  std::string workload = "thermometers";
+  uint32_t devices = 100;
+  double rate = 0;  // readings a second; 0: as fast as they are taken
+  std::optional<uint64_t> count;
+  uint64_t seed = 1;
+  std::string mqtt;  // "ADDR:PORT"
+  uint32_t in_flight = 64;
+  std::string data_dir;
+  std::string topic;
+};
+int RunDatagen(const DatagenCommand& command);
+
+}  // namespace tidemark::tools

@@ -1,0 +1,201 @@
+#include "tools/consumer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/bytes.h"
+
+namespace tidemark::tools {
+namespace {
+
+Error Strange(const char* what) {
+  return Error(ErrorCode::corrupt, std::string("the answer to fetch is strange: ") + what);
+}
+
+}  // namespace
+
+Status Consumer::Prepare(StoreClient& client) {
+  const auto topic = client.Ask(Json{{"request", "describe_topic"}, {"topic", options_.topic}});
+  if (!topic.ok()) return topic.error();
+  const auto partitions = topic->find("partitions");
+  if (partitions == topic->end() || !partitions->is_array()) return Strange("no partitions");
+  for (const Json& description : *partitions) {
+    Status added = AddPosition(description);
+    if (!added.ok()) return added;
+  }
+  if (!positions_.empty()) return {};
+  return Error(ErrorCode::unknown_topic, "topic '" + options_.topic + "' has no partition " +
+                                             std::to_string(options_.partition.value_or(0)));
+}
+
+Status Consumer::AddPosition(const Json& description) {
+  const auto partition = RequiredInteger(description, "partition");
+  const auto log_start = RequiredInteger(description, "log_start_offset");
+  const auto durable_end = RequiredInteger(description, "durable_end_offset");
+  if (!partition.ok() || !log_start.ok() || !durable_end.ok()) return Strange("no offsets");
+  if (options_.partition && *options_.partition != *partition) return {};
+
+  Position position;
+  position.partition = static_cast<int32_t>(*partition);
+  const StartOffset& start = options_.start;
+  switch (start.kind) {
+    case StartOffset::Kind::beginning:
+      position.offset = *log_start;
+      break;
+    case StartOffset::Kind::end:
+      position.offset = *durable_end;
+      break;
+    case StartOffset::Kind::absolute:
+      position.offset = start.value;
+      break;
+    case StartOffset::Kind::from_end:
+      position.offset = std::max(*log_start, *durable_end - start.value);
+      break;
+    case StartOffset::Kind::timestamp:
+      position.timestamp_ms = start.value;
+      break;
+  }
+  // The end as it is now: one that others keep moving on might never be reached.
+  if (options_.exit_at_end) position.end = *durable_end;
+  Status found;
+  if (position.offset < *log_start || position.offset > *durable_end) {
+    found = Reset(&position, *log_start, *durable_end);
+  }
+  positions_.push_back(position);
+  return found;
+}
+
+// The offset is not one that the partition has: on to one that it has, or an error.
+Status Consumer::Reset(Position* position, int64_t log_start, int64_t durable_end) const {
+  if (position->timestamp_ms) return {};
+  if (options_.reset == ConsumerOptions::Reset::error) {
+    return Error(ErrorCode::offset_out_of_range,
+                 options_.topic + "-" + std::to_string(position->partition) + " has no offset " +
+                     std::to_string(position->offset) + ", only " + std::to_string(log_start) +
+                     " to " + std::to_string(durable_end));
+  }
+  const bool earliest = options_.reset == ConsumerOptions::Reset::earliest;
+  position->offset = earliest ? log_start : durable_end;
+  return {};
+}
+
+bool Consumer::all_done() const {
+  return std::all_of(positions_.begin(), positions_.end(),
+                     [](const Position& position) { return position.done(); });
+}
+
+Json Consumer::MakeRequest(bool wait) const {
+  Json request;
+  request["request"] = "fetch";
+  request["topic"] = options_.topic;
+  Json& partitions = request["partitions"] = Json::array();
+  for (const Position& position : positions_) {
+    if (position.done()) continue;
+    Json entry;
+    entry["partition"] = position.partition;
+    if (position.timestamp_ms) {
+      entry["timestamp"] = *position.timestamp_ms;
+    } else {
+      entry["offset"] = position.offset;
+    }
+    partitions.push_back(std::move(entry));
+  }
+  if (wait) request["wait"] = true;
+  return request;
+}
+
+Result<Consumer::Outcome> Consumer::Step(StoreClient& client, bool wait) {
+  if (enough_ || all_done()) return Outcome::done;
+  const Status sent = client.Send(MakeRequest(wait), {});
+  if (!sent.ok()) return sent.error();
+  const auto answer = client.Receive(true);
+  if (!answer.ok()) return answer.error();
+  if (!*answer) return Outcome::gave_up;
+  const Status ok = CheckResponse((*answer)->head);
+  if (!ok.ok()) return ok.error();
+  const auto parts = (*answer)->head.find("partitions");
+  if (parts == (*answer)->head.end() || !parts->is_array()) return Strange("no partitions");
+  if (parts->empty()) return Outcome::at_end;
+  const Status taken = TakeAnswer(**answer);
+  if (!taken.ok()) return taken.error();
+  return enough_ || all_done() ? Outcome::done : Outcome::progress;
+}
+
+Status Consumer::TakeAnswer(const Message& answer) {
+  std::string_view left = answer.body;
+  for (const Json& part : answer.head["partitions"]) {
+    const auto bytes = RequiredInteger(part, "batch_bytes");
+    if (!bytes.ok() || *bytes < 0 || static_cast<uint64_t>(*bytes) > left.size()) {
+      return Strange("batch_bytes");
+    }
+    Status taken = TakePart(part, left.substr(0, static_cast<size_t>(*bytes)));
+    if (!taken.ok() || enough_) return taken;
+    left.remove_prefix(static_cast<size_t>(*bytes));
+  }
+  // Who was served comes last the next time.
+  std::rotate(positions_.begin(), positions_.begin() + 1, positions_.end());
+  return {};
+}
+
+Status Consumer::TakePart(const Json& part, std::string_view batches) {
+  const auto partition = RequiredInteger(part, "partition");
+  const auto offset = RequiredInteger(part, "offset");
+  const auto next_offset = RequiredInteger(part, "next_offset");
+  if (!partition.ok() || !offset.ok() || !next_offset.ok()) return Strange("no offsets");
+  const auto position = std::find_if(positions_.begin(), positions_.end(),
+                                     [&](const Position& p) { return p.partition == *partition; });
+  if (position == positions_.end()) return Strange("an unknown partition");
+  if (part.contains("error")) return TakeError(*position, part);
+  position->offset = *offset;
+  position->timestamp_ms.reset();
+  Status taken = TakeBatches(*position, *next_offset, batches);
+  if (!taken.ok() || enough_) return taken;
+  TakeLostRanges(*position, part);
+  position->offset = *next_offset;
+  return {};
+}
+
+Status Consumer::TakeBatches(Position& position, int64_t next_offset, std::string_view batches) {
+  while (!batches.empty()) {
+    const auto batch = record::OpenBatch(base::AsBytes(batches), record::kMaxDecompressedBatchBytes,
+                                         &compressor_, &decompressed_);
+    if (!batch.ok()) return batch.error();
+    batches.remove_prefix(static_cast<size_t>(batch->header.total_bytes()));
+    if (batch->header.control()) continue;  // of transactions: not for consumers
+    RecordRange::Encoded encoded = batch->encoded();
+    encoded.first_offset = position.offset;
+    encoded.end_offset = std::min(next_offset, position.end);
+    for (const RecordView& record : RecordRange(encoded)) {
+      if (sink_(position.partition, record)) continue;
+      enough_ = true;
+      return {};
+    }
+  }
+  return {};
+}
+
+void Consumer::TakeLostRanges(const Position& position, const Json& part) {
+  const auto lost = part.find("lost");
+  if (lost == part.end() || !lost->is_array()) return;
+  for (const Json& range : *lost) {
+    const auto first = RequiredInteger(range, "first_offset");
+    const auto end = RequiredInteger(range, "end_offset");
+    const auto cause = OptionalText(range, "cause");
+    if (!first.ok() || !end.ok() || !cause.ok()) continue;
+    lost_.push_back(options_.topic + "-" + std::to_string(position.partition) + ": offsets " +
+                    std::to_string(*first) + " to " + std::to_string(*end - 1) +
+                    " are lost: " + cause->value_or("damaged"));
+  }
+}
+
+Status Consumer::TakeError(Position& position, const Json& part) {
+  const Error error = ReadError(part);
+  const auto log_start = RequiredInteger(part, "log_start_offset");
+  const auto durable_end = RequiredInteger(part, "durable_end_offset");
+  if (error.code() != ErrorCode::offset_out_of_range || !log_start.ok() || !durable_end.ok()) {
+    return error;
+  }
+  return Reset(&position, *log_start, *durable_end);
+}
+
+}  // namespace tidemark::tools

@@ -1,0 +1,78 @@
+// Reads the partitions of a topic through a StoreClient and hands out record by record.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "record/batch.h"
+#include "tidemark/record.h"
+#include "tools/store_client.h"
+#include "tools/text.h"
+
+namespace tidemark::tools {
+
+struct ConsumerOptions {
+  std::string topic;
+  std::optional<int32_t> partition;  // else all
+  StartOffset start;
+  bool exit_at_end = false;
+  enum class Reset { error, earliest, latest };
+  Reset reset = Reset::error;  // where to go on when an offset is not there (any more)
+};
+
+class Consumer {
+ public:
+  // Returns false when no more records are wanted.
+  using Sink = std::function<bool(int32_t partition, const RecordView& record)>;
+
+  Consumer(ConsumerOptions options, Sink sink)
+      : options_(std::move(options)), sink_(std::move(sink)) {}
+
+  // Finds the partitions and where to begin. Once, before anything else.
+  Status Prepare(StoreClient& client);
+
+  enum class Outcome {
+    progress,  // perhaps there is more at once
+    at_end,    // of all partitions
+    done,      // the end that was asked for, or the sink wants no more
+    gave_up,   // a stop signal, or nobody reads our stdout
+  };
+  // Asks for some records and hands them out. `wait`: until there are some.
+  Result<Outcome> Step(StoreClient& client, bool wait);
+
+  // Ranges of offsets that were lost by damage and skipped, in words.
+  std::vector<std::string> TakeLost() { return std::exchange(lost_, {}); }
+
+ private:
+  struct Position {
+    int32_t partition = 0;
+    int64_t offset = 0;
+    std::optional<int64_t> timestamp_ms;  // instead of the offset, until it was found
+    int64_t end = INT64_MAX;              // exit_at_end: done from here on
+
+    bool done() const { return !timestamp_ms && offset >= end; }
+  };
+
+  Status AddPosition(const Json& description);
+  Status Reset(Position* position, int64_t log_start, int64_t durable_end) const;
+  Json MakeRequest(bool wait) const;
+  Status TakeAnswer(const Message& answer);
+  Status TakePart(const Json& part, std::string_view batches);
+  Status TakeBatches(Position& position, int64_t next_offset, std::string_view batches);
+  Status TakeError(Position& position, const Json& part);
+  void TakeLostRanges(const Position& position, const Json& part);
+  bool all_done() const;
+
+  ConsumerOptions options_;
+  Sink sink_;
+  std::vector<Position> positions_;  // those asked first change, so that each gets its turn
+  record::Compressor compressor_;
+  std::vector<std::byte> decompressed_;
+  std::vector<std::string> lost_;
+  bool enough_ = false;
+};
+
+}  // namespace tidemark::tools

@@ -1,0 +1,206 @@
+// The `tidemark` command: parses the command line, nothing more. Each subcommand is a file of its
+// own.
+#include <csignal>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "tools/commands.h"
+#include "tools/output.h"
+
+namespace tidemark::tools {
+namespace {
+
+// The subcommand that was chosen.
+using Chosen = std::function<int()>;
+
+void AddData(CLI::App* command, std::string* data_dir) {
+  command->add_option("--data", *data_dir, "The data folder")->required()->type_name("DIR");
+}
+
+void AddServe(CLI::App& app, Chosen* chosen) {
+  auto options = std::make_shared<ServeCommand>();
+  CLI::App* command = app.add_subcommand("serve", "Run the gateway: MQTT in, log on disk");
+  AddData(command, &options->data_dir);
+  command->add_option("--config", options->config_file, "Config file (TOML)")->type_name("FILE");
+  command
+      ->add_option("--mqtt", options->mqtt,
+                   "Listen here for MQTT; may be repeated; port 0: any free one "
+                   "(127.0.0.1:1883 unless the config says otherwise)")
+      ->type_name("ADDR:PORT");
+  command->callback([=] { *chosen = [=] { return RunServe(*options); }; });
+}
+
+CLI::App* AddTopicAction(CLI::App* topic, const char* name, const char* text,
+                         TopicCommand::Action action, const std::shared_ptr<TopicCommand>& options,
+                         Chosen* chosen) {
+  CLI::App* command = topic->add_subcommand(name, text);
+  AddData(command, &options->data_dir);
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback([=] {
+    options->action = action;
+    *chosen = [=] { return RunTopic(*options); };
+  });
+  return command;
+}
+
+void AddTopic(CLI::App& app, Chosen* chosen) {
+  using Action = TopicCommand::Action;
+  auto options = std::make_shared<TopicCommand>();
+  CLI::App* topic = app.add_subcommand("topic", "Create, list, describe, alter and delete topics");
+  topic->require_subcommand(1);
+  const auto add = [&](const char* name, const char* text, Action action) {
+    return AddTopicAction(topic, name, text, action, options, chosen);
+  };
+  const auto add_name = [&](CLI::App* command) {
+    return command->add_option("NAME", options->name, "The topic's name");
+  };
+  const auto add_settings = [&](CLI::App* command) {
+    return command
+        ->add_option("--config", options->settings,
+                     "A setting under Kafka's name, such as segment.bytes=16MiB; may be repeated")
+        ->type_name("KEY=VALUE")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  };
+  CLI::App* create =
+      add("create", "Create a topic, and the store if there is none", Action::create);
+  add_name(create)->required();
+  create->add_option("--partitions", options->partitions, "How many partitions")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000));
+  add_settings(create);
+  (void)add("list", "List the topics", Action::list);
+  add_name(add("describe", "Show settings and offsets, of all topics or one", Action::describe));
+  CLI::App* alter = add("alter", "Change settings", Action::alter);
+  add_name(alter)->required();
+  add_settings(alter)->required();
+  add_name(add("delete", "Delete a topic and its records", Action::remove))->required();
+}
+
+void AddProduce(CLI::App& app, Chosen* chosen) {
+  auto options = std::make_shared<ProduceCommand>();
+  CLI::App* command =
+      app.add_subcommand("produce", "Append records from standard input, a line each");
+  AddData(command, &options->data_dir);
+  command->add_option("TOPIC", options->topic, "The topic's name")->required();
+  command->add_option("-p,--partition", options->partition,
+                      "To this partition (otherwise by the key; without a key to partition 0)");
+  CLI::Option* key = command->add_option("-k,--key", options->key, "The key of all records");
+  command
+      ->add_option("-K,--key-separator", options->separator,
+                   "What stands between key and value in each line")
+      ->excludes(key)
+      ->check([](const std::string& text) {
+        return text.empty() ? std::string("the separator must not be empty") : std::string();
+      });
+  command->add_option("--durability", options->durability, "Instead of the topic's own")
+      ->check(CLI::IsMember({"durable", "buffered"}));
+  command->callback([=] { *chosen = [=] { return RunProduce(*options); }; });
+}
+
+void AddConsume(CLI::App& app, Chosen* chosen) {
+  auto options = std::make_shared<ConsumeCommand>();
+  CLI::App* command = app.add_subcommand("consume", "Print records, as kcat does");
+  AddData(command, &options->data_dir);
+  command->add_option("TOPIC", options->topic, "The topic's name")->required();
+  command->add_option("-p,--partition", options->partition, "Only this partition");
+  command
+      ->add_option("-o,--offset", options->offset,
+                   "Where to begin: beginning, end, N, -N (before the end) or s@MILLISECONDS")
+      ->capture_default_str();
+  command->add_option("-c,--count", options->count, "So many records, then exit")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("-e,--exit", options->exit_at_end, "Exit at the end instead of following");
+  CLI::Option* format =
+      command
+          ->add_option("-f,--format", options->format,
+                       "%t topic %p partition %o offset %T timestamp %k key %s value "
+                       "%K %S their lengths %h headers; \\n \\t \\xHH")
+          ->capture_default_str();
+  command->add_flag("--json", options->json, "One JSON object a line")->excludes(format);
+  command
+      ->add_option("--reset", options->reset,
+                   "Where to go on when an offset is not there (any more)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"error", "earliest", "latest"}));
+  command->callback([=] { *chosen = [=] { return RunConsume(*options); }; });
+}
+
+void AddDump(CLI::App& app, Chosen* chosen) {
+  auto options = std::make_shared<DumpCommand>();
+  CLI::App* command =
+      app.add_subcommand("dump", "Show segment, index and journal files, batch by batch");
+  command->add_option("PATH", options->paths, "Files, or folders of them")->required();
+  command->add_flag("--records", options->records, "Every record, too");
+  command->add_flag("--json", options->json, "One JSON object a line");
+  command->callback([=] { *chosen = [=] { return RunDump(*options); }; });
+}
+
+void AddDatagen(CLI::App& app, Chosen* chosen) {
+  auto options = std::make_shared<DatagenCommand>();
+  CLI::App* command = app.add_subcommand("datagen", "Simulated sensors");
+  command->add_option("WORKLOAD", options->workload, "thermometers")
+      ->required()
+      ->check(CLI::IsMember({"thermometers"}));
+  command->add_option("--devices", options->devices, "How many devices")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  command->add_option("--rate", options->rate, "Readings a second; 0: as fast as possible")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e9));
+  command->add_option("--count", options->count, "So many readings, then exit")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--seed", options->seed, "The same seed gives the same readings")
+      ->capture_default_str();
+  CLI::Option* mqtt = command->add_option("--mqtt", options->mqtt, "Publish there at QoS 1")
+                          ->type_name("ADDR:PORT");
+  command->add_option("--inflight", options->in_flight, "Publishes awaiting their PUBACK")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 60'000))
+      ->needs(mqtt);
+  CLI::Option* data =
+      command->add_option("--data", options->data_dir, "Append to the store in this folder")
+          ->type_name("DIR")
+          ->excludes(mqtt);
+  CLI::Option* topic = command->add_option("--topic", options->topic, "With --data: to this topic");
+  data->needs(topic);
+  topic->needs(data);
+  command->callback([=] { *chosen = [=] { return RunDatagen(*options); }; });
+}
+
+int Main(int argc, char** argv) {
+  // A reader of our output that goes away is seen by the write that fails.
+  (void)std::signal(SIGPIPE, SIG_IGN);
+  // A limit on file sizes is an error of the write, too, not the end of a gateway.
+  (void)std::signal(SIGXFSZ, SIG_IGN);
+
+  CLI::App app("Tidemark: a partition log for edge gateways", "tidemark");
+  app.set_version_flag("--version", "tidemark " TIDEMARK_VERSION);
+  app.require_subcommand(1);
+  Chosen chosen;
+  AddServe(app, &chosen);
+  AddTopic(app, &chosen);
+  AddProduce(app, &chosen);
+  AddConsume(app, &chosen);
+  AddDump(app, &chosen);
+  AddDatagen(app, &chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error, std::cout, std::cerr);  // help, version
+    const auto unknown = app.remaining(true);
+    PrintError(unknown.empty() ? std::string(error.what())
+                               : "unknown argument '" + unknown.front() + "'");
+    return kExitUsage;
+  }
+  return chosen();
+}
+
+}  // namespace
+}  // namespace tidemark::tools
+
+int main(int argc, char** argv) { return tidemark::tools::Main(argc, argv); }
