@@ -1,0 +1,98 @@
+#include "bench/device.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "bench/support.h"
+
+namespace tidemark::bench {
+namespace {
+
+constexpr uint64_t kSectorBytes = 512;  // of the counters, whatever the device's sectors are
+constexpr int kSectorsWrittenField = 6;
+
+[[noreturn]] void GiveUpWithErrno(const std::string& what) {
+  GiveUp(what + ": " + std::generic_category().message(errno));
+}
+
+}  // namespace
+
+BlockDevice::BlockDevice(const std::string& folder) {
+  struct stat facts {};
+  if (stat(folder.c_str(), &facts) != 0) GiveUpWithErrno(folder);
+  const std::string number =
+      std::to_string(major(facts.st_dev)) + ":" + std::to_string(minor(facts.st_dev));
+  const std::string link = "/sys/dev/block/" + number;
+  std::error_code failed;
+  const auto target = std::filesystem::canonical(link, failed);
+  if (failed) {
+    missing_ = folder + " is on no block device with counters (" + number + ")";
+    return;
+  }
+  folder_ = target.native();
+  name_ = target.filename().native();
+}
+
+uint64_t BlockDevice::BytesWritten() const {
+  if (!missing_.empty()) return 0;
+  std::ifstream counters(folder_ + "/stat");
+  uint64_t value = 0;
+  for (int field = 0; field <= kSectorsWrittenField; ++field) counters >> value;
+  return counters ? value * kSectorBytes : 0;
+}
+
+double BlockDevice::IdleBytesPerSecond(double seconds) const {
+  const uint64_t before = BytesWritten();
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+  return static_cast<double>(BytesWritten() - before) / seconds;
+}
+
+RawCommits::RawCommits(const std::string& path, uint64_t file_bytes)
+    : descriptor_(open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)),
+      file_bytes_(file_bytes / kBlockBytes * kBlockBytes),
+      block_(std::make_unique<char[]>(kBlockBytes)) {
+  if (descriptor_ < 0) GiveUpWithErrno(path);
+  Fill();
+}
+
+RawCommits::~RawCommits() { close(descriptor_); }
+
+void RawCommits::Fill() {
+  const std::vector<char> zeros(size_t{1} << 20);
+  for (uint64_t at = 0; at < file_bytes_; at += zeros.size()) {
+    const size_t length = std::min<uint64_t>(zeros.size(), file_bytes_ - at);
+    if (pwrite(descriptor_, zeros.data(), length, static_cast<off_t>(at)) !=
+        static_cast<ssize_t>(length)) {
+      GiveUpWithErrno("filling the raw file");
+    }
+  }
+  if (fsync(descriptor_) != 0) GiveUpWithErrno("flushing the raw file");
+}
+
+uint64_t RawCommits::Run(double seconds) {
+  uint64_t commits = 0;
+  for (const double end = NowSeconds() + seconds; NowSeconds() < end; ++commits) {
+    ++written_;
+    std::memcpy(block_.get(), &written_, sizeof written_);
+    const ssize_t answer =
+        pwrite(descriptor_, block_.get(), kBlockBytes, static_cast<off_t>(position_));
+    if (answer != static_cast<ssize_t>(kBlockBytes)) GiveUpWithErrno("writing the raw file");
+    if (fdatasync(descriptor_) != 0) GiveUpWithErrno("flushing the raw file");
+    position_ = (position_ + kBlockBytes) % file_bytes_;
+  }
+  return commits;
+}
+
+}  // namespace tidemark::bench
