@@ -105,9 +105,12 @@ void ThreadWorker::Run() {
 
 class InlineWorker final : public Worker {
  public:
+  explicit InlineWorker(Loop& loop) : loop_(loop) {}
+
   void Submit(std::function<void()> work, std::function<void()> done) override {
     work();
     ended_.push_back(std::move(done));
+    loop_.Wake();
   }
 
   size_t RunDone() override {
@@ -124,6 +127,7 @@ class InlineWorker final : public Worker {
   size_t pending() const override { return ended_.size() + running_; }
 
  private:
+  Loop& loop_;
   std::deque<std::function<void()>> ended_;
   size_t running_ = 0;  // taken by RunDone(), and their `done` not yet called
 };
@@ -134,6 +138,8 @@ std::unique_ptr<Worker> MakeThreadWorker(Loop& loop) {
   return std::make_unique<ThreadWorker>(loop);
 }
 
-std::unique_ptr<Worker> MakeInlineWorker() { return std::make_unique<InlineWorker>(); }
+std::unique_ptr<Worker> MakeInlineWorker(Loop& loop) {
+  return std::make_unique<InlineWorker>(loop);
+}
 
 }  // namespace tidemark::io

@@ -25,7 +25,7 @@ class Worker {
 // when work has ended. Its destructor waits for the running piece and drops the rest.
 std::unique_ptr<Worker> MakeThreadWorker(Loop& loop);
 
-// Runs `work` at once, inside Submit(): for tests.
-std::unique_ptr<Worker> MakeInlineWorker();
+// Runs `work` at once, inside Submit(), and wakes `loop` as the thread would: for tests.
+std::unique_ptr<Worker> MakeInlineWorker(Loop& loop);
 
 }  // namespace tidemark::io

@@ -50,8 +50,8 @@ EngineCore::~EngineCore() {
   // What the kernel and the worker still have points into this object.
   while ((journal_ && journal_->in_flight()) || context_.reads_in_flight > 0 ||
          context_.environment.worker.pending() > 0) {
-    context_.environment.loop.RunOnce(-1);
-    context_.environment.worker.RunDone();
+    // First what has ended: its wake-up may have been spent by the last turn.
+    if (context_.environment.worker.RunDone() == 0) context_.environment.loop.RunOnce(-1);
   }
 }
 

@@ -13,7 +13,7 @@
 namespace tidemark::io {
 namespace {
 
-class ThreadWorkerTest : public LoopTest {
+class WorkerTest : public LoopTest {
  protected:
   // Runs the loop until nothing is pending any more.
   void Finish(Worker* worker) {
@@ -24,9 +24,9 @@ class ThreadWorkerTest : public LoopTest {
   }
 };
 
-TIDEMARK_BOTH_LOOPS(ThreadWorkerTest);
+TIDEMARK_BOTH_LOOPS(WorkerTest);
 
-TEST_P(ThreadWorkerTest, WorksElsewhereAndIsDoneHere) {
+TEST_P(WorkerTest, WorksElsewhereAndIsDoneHere) {
   const auto worker = MakeThreadWorker(*loop_);
   std::thread::id work_thread, done_thread;
   worker->Submit([&] { work_thread = std::this_thread::get_id(); },
@@ -37,7 +37,7 @@ TEST_P(ThreadWorkerTest, WorksElsewhereAndIsDoneHere) {
   EXPECT_EQ(done_thread, std::this_thread::get_id());
 }
 
-TEST_P(ThreadWorkerTest, KeepsTheOrder) {
+TEST_P(WorkerTest, KeepsTheOrder) {
   const auto worker = MakeThreadWorker(*loop_);
   std::vector<int> worked, done;
   for (int i = 0; i < 1000; ++i) {
@@ -50,7 +50,7 @@ TEST_P(ThreadWorkerTest, KeepsTheOrder) {
   EXPECT_EQ(done, worked);
 }
 
-TEST_P(ThreadWorkerTest, MoreMayBeSubmittedFromDone) {
+TEST_P(WorkerTest, MoreMayBeSubmittedFromDone) {
   const auto worker = MakeThreadWorker(*loop_);
   int rounds = 0;
   std::function<void()> again = [&] {
@@ -61,7 +61,7 @@ TEST_P(ThreadWorkerTest, MoreMayBeSubmittedFromDone) {
   EXPECT_EQ(rounds, 5);
 }
 
-TEST_P(ThreadWorkerTest, DoneWaitsForRunDone) {
+TEST_P(WorkerTest, DoneWaitsForRunDone) {
   const auto worker = MakeThreadWorker(*loop_);
   bool done = false;
   worker->Submit([] {}, [&] { done = true; });
@@ -72,7 +72,7 @@ TEST_P(ThreadWorkerTest, DoneWaitsForRunDone) {
   EXPECT_EQ(worker->RunDone(), 0u);
 }
 
-TEST_P(ThreadWorkerTest, ItsEndWaitsForThePieceThatRunsAndDropsTheRest) {
+TEST_P(WorkerTest, ItsEndWaitsForThePieceThatRunsAndDropsTheRest) {
   auto worker = MakeThreadWorker(*loop_);
   std::promise<void> started, may_end;
   bool first_ended = false;
@@ -96,13 +96,14 @@ TEST_P(ThreadWorkerTest, ItsEndWaitsForThePieceThatRunsAndDropsTheRest) {
   EXPECT_EQ(held.use_count(), 1);
 }
 
-TEST(InlineWorker, WorksAtOnceAndIsDoneLater) {
-  const auto worker = MakeInlineWorker();
+TEST_P(WorkerTest, TheInlineOneWorksAtOnceAndIsDoneLater) {
+  const auto worker = MakeInlineWorker(*loop_);
   std::vector<int> events;
   worker->Submit([&] { events.push_back(1); }, [&] { events.push_back(3); });
   worker->Submit([&] { events.push_back(2); }, [&] { events.push_back(4); });
   EXPECT_EQ(events, (std::vector{1, 2}));
   EXPECT_EQ(worker->pending(), 2u);
+  loop_->RunOnce(-1);  // woken
   EXPECT_EQ(worker->RunDone(), 2u);
   EXPECT_EQ(worker->pending(), 0u);
   EXPECT_EQ(events, (std::vector{1, 2, 3, 4}));

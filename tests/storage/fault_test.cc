@@ -154,5 +154,23 @@ TEST_F(FaultTest, AReadThatFailsIsToldAndCanBeTriedAgain) {
   ExpectInOrder(ReadToEnd(**reader), 0, 10'000);
 }
 
+// Found as a rare hang of another test: the last turn had spent the worker's wake-up, and
+// the destructor waited for another one. The world reports a wait that nothing can end.
+TEST_F(FaultTest, MayBeDestroyedAfterAnyTurn) {
+  for (int turns = 0; turns < 20; ++turns) {
+    OpenInFaultWorld();
+    Partition& partition = turns == 0 ? MakeTopic("t") : PartitionOf("t");
+    for (int turn = 0; turn < turns; ++turn) {
+      const std::string value = ValueOf(turn);
+      Record record;
+      record.value = value;
+      while (partition.Append(record, Durability::durable).ok()) {
+      }
+      engine_->Poll(std::chrono::milliseconds(0));
+    }
+    Crash();
+  }
+}
+
 }  // namespace
 }  // namespace tidemark::testing

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "io/environment.h"
 
 namespace tidemark::testing {
@@ -23,7 +25,7 @@ class FaultWorld {
     return 0;
   };
 
-  FaultWorld() : files_(*this), worker_(io::MakeInlineWorker()) {}
+  FaultWorld() : files_(*this), worker_(io::MakeInlineWorker(loop_)) {}
   io::Environment environment() {
     return {files_, loop_, *worker_, base::SystemClock(), &io::SystemRandom64, 1};
   }
@@ -118,13 +120,16 @@ class FaultWorld {
     }
     void Watch(int, io::Readiness, io::Operation* operation) override { End(operation, -ENOTSUP); }
     void Cancel(io::Operation*) override {}
-    size_t RunOnce(int64_t) override {
+    size_t RunOnce(int64_t max_wait_us) override {
+      // One thread is all there is: what nothing has woken by now would never be woken.
+      if (max_wait_us < 0 && ended_.empty() && !woken_) ADD_FAILURE() << "this wait has no end";
+      woken_ = false;
       std::deque<io::Operation*> ended;
       ended.swap(ended_);
       for (io::Operation* operation : ended) operation->done(operation);
       return ended.size();
     }
-    void Wake() override {}
+    void Wake() override { woken_ = true; }
     const io::LoopDescription& description() const override { return description_; }
     size_t in_flight() const override { return ended_.size(); }
 
@@ -135,6 +140,7 @@ class FaultWorld {
     }
     io::LoopDescription description_{false, "inline, for tests"};
     std::deque<io::Operation*> ended_;
+    bool woken_ = false;
   };
 
   FaultFiles files_;
