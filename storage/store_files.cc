@@ -54,10 +54,10 @@ Result<std::unique_ptr<Journal>> MakeJournal(Context& context, const std::string
                  journal.error().system_errno());
   }
   if (!journal) return journal.error();
-  if (Status flushed = context.environment.files.FlushDirectory(context.options.data_dir);
-      !flushed) {
-    return flushed.error();
-  }
+  // The folder may be as new as the journal: its own entry, and that of whoever made its parents
+  // for this store, must be on the device, too.
+  Status flushed = context.environment.files.FlushAll(context.options.data_dir);
+  if (!flushed) return flushed.error();
   return journal;
 }
 

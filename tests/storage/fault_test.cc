@@ -154,6 +154,22 @@ TEST_F(FaultTest, AReadThatFailsIsToldAndCanBeTriedAgain) {
   ExpectInOrder(ReadToEnd(**reader), 0, 10'000);
 }
 
+// Else a power cut may take the whole folder: its entry stands in a folder that is not ours.
+TEST_F(FaultTest, TheEntryOfANewStoresFolderIsFlushedBeforeAnythingIsAccepted) {
+  bool flushed = false;
+  world_.plan = [&](Call call, const std::string& path) {
+    const bool parent = call == Call::flush_directory && path == directory_.path();
+    flushed = flushed || call == Call::flush_all || parent;
+    return 0;
+  };
+  OpenInFaultWorld();
+  EXPECT_TRUE(flushed);
+  Crash();
+  std::filesystem::remove_all(options_.data_dir);
+  world_.plan = [](Call call, const std::string&) { return call == Call::flush_all ? EIO : 0; };
+  EXPECT_FALSE(storage::OpenEngine(world_.environment(), options_).ok());
+}
+
 // Found as a rare hang of another test: the last turn had spent the worker's wake-up, and
 // the destructor waited for another one. The world reports a wait that nothing can end.
 TEST_F(FaultTest, MayBeDestroyedAfterAnyTurn) {

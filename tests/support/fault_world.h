@@ -16,7 +16,7 @@
 
 namespace tidemark::testing {
 
-enum class Call { open, read, write, flush, truncate, flush_directory };
+enum class Call { open, read, write, flush, truncate, flush_directory, flush_all };
 
 class FaultWorld {
  public:
@@ -95,7 +95,10 @@ class FaultWorld {
       if (Status asked = world_.Ask(Call::flush_directory, directory); !asked.ok()) return asked;
       return real_.FlushDirectory(directory);
     }
-    Status FlushAll(const std::string& directory) override { return real_.FlushAll(directory); }
+    Status FlushAll(const std::string& directory) override {
+      if (Status asked = world_.Ask(Call::flush_all, directory); !asked.ok()) return asked;
+      return real_.FlushAll(directory);
+    }
     Result<io::DiskSpace> Space(const std::string& directory) override {
       return real_.Space(directory);
     }
