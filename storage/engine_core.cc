@@ -249,9 +249,8 @@ Status EngineCore::CountStore() {
 }
 
 void EngineCore::RefreshRoom() {
-  if (context_.options.store_bytes != 0 || context_.now_us - room_refreshed_us_ < kRefreshRoomUs)
-    return;
-  room_refreshed_us_ = context_.now_us;
+  if (context_.options.store_bytes != 0 || context_.now_us < next_room_refresh_us_) return;
+  next_room_refresh_us_ = context_.now_us + kRefreshRoomUs;
   auto space = context_.environment.files.Space(context_.options.data_dir);
   if (!space) return;
   context_.space.SetRoom(space->free_bytes - std::min(space->free_bytes, kDiskMarginBytes));

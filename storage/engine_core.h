@@ -88,7 +88,7 @@ class EngineCore {
   std::vector<TopicCore*> deleting_;  // their files are still there
   std::vector<TopicCore*> doomed_;    // of these, whose tombstone is not durable yet
   std::vector<Partition*> moved_;
-  int64_t room_refreshed_us_ = INT64_MIN;
+  int64_t next_room_refresh_us_ = INT64_MIN;
 };
 
 }  // namespace tidemark::storage

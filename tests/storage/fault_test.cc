@@ -154,6 +154,15 @@ TEST_F(FaultTest, AReadThatFailsIsToldAndCanBeTriedAgain) {
   ExpectInOrder(ReadToEnd(**reader), 0, 10'000);
 }
 
+TEST_F(FaultTest, WhatTheDiskHasNoRoomForIsRefusedBeforeItIsTooLate) {
+  world_.free_bytes = 0;
+  OpenInFaultWorld();
+  auto topic = engine_->CreateTopic("t", 1, {});
+  ASSERT_TRUE(topic.ok()) << topic.error().ToString();
+  EXPECT_EQ((*topic)->partition(0)->Append(Record()).error().code(), ErrorCode::disk_full);
+  EXPECT_TRUE(engine_->health().ok());
+}
+
 // Else a power cut may take the whole folder: its entry stands in a folder that is not ours.
 TEST_F(FaultTest, TheEntryOfANewStoresFolderIsFlushedBeforeAnythingIsAccepted) {
   bool flushed = false;

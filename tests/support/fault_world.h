@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,9 @@ class FaultWorld {
   std::function<int(Call call, const std::string& path)> plan = [](Call, const std::string&) {
     return 0;
   };
+
+  // What the disk says is left, if not the truth.
+  std::optional<uint64_t> free_bytes;
 
   FaultWorld() : files_(*this), worker_(io::MakeInlineWorker(loop_)) {}
   io::Environment environment() {
@@ -100,7 +104,9 @@ class FaultWorld {
       return real_.FlushAll(directory);
     }
     Result<io::DiskSpace> Space(const std::string& directory) override {
-      return real_.Space(directory);
+      auto space = real_.Space(directory);
+      if (space && world_.free_bytes) space->free_bytes = *world_.free_bytes;
+      return space;
     }
 
    private:
