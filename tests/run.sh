@@ -2,11 +2,16 @@
 # Builds a preset and runs every test of it: first with the I/O backend that Tidemark picks by
 # itself, then those that do I/O once more with plain system calls.
 #
-#   tests/run.sh [PRESET]      (default: release)
+#   tests/run.sh [PRESET [BACKEND...]]      (default: release automatic syscalls)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}
 build=build/$preset
+if [ $# -gt 1 ]; then
+  backends=("${@:2}")
+else
+  backends=(automatic syscalls)
+fi
 
 bash tools/install_packages.sh build test
 
@@ -48,6 +53,21 @@ run_tests() {
 }
 
 status=0
-(unset TIDEMARK_IO && run_tests "automatic I/O backend") || status=1
-TIDEMARK_IO=syscalls run_tests "TIDEMARK_IO=syscalls" -L '^io$' || status=1
+first=yes
+for backend in "${backends[@]}"; do
+  # What does no I/O need not run twice.
+  only=(-L '^io$')
+  if [ $first = yes ]; then
+    only=()
+  fi
+  first=no
+  case $backend in
+    automatic) (unset TIDEMARK_IO && run_tests "automatic I/O backend" "${only[@]}") || status=1 ;;
+    syscalls) TIDEMARK_IO=syscalls run_tests "TIDEMARK_IO=syscalls" "${only[@]}" || status=1 ;;
+    *)
+      echo "tests/run.sh: no backend named '$backend'" >&2
+      exit 2
+      ;;
+  esac
+done
 exit $status
