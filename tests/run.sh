@@ -31,9 +31,10 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_strin
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
 
-# Rounds of kill -9: under a sanitizer each takes several times as long.
+# Under a sanitizer everything takes several times as long: fewer rounds of kill -9, and more
+# patience with what a test waits for.
 if [ "$preset" = asan ] || [ "$preset" = tsan ]; then
-  export ROUNDS=${ROUNDS:-5}
+  export ROUNDS=${ROUNDS:-5} PATIENCE_S=${PATIENCE_S:-300}
 fi
 
 # g++ 12's thread sanitizer does not know the memory layouts of a kernel that randomises more

@@ -21,7 +21,7 @@
 namespace tidemark::tools {
 namespace {
 
-constexpr int64_t kLockPatienceUs = 1'000'000;
+constexpr int64_t kLockPatienceUs = 5'000'000;
 constexpr auto kLockPause = std::chrono::milliseconds(20);
 // How long the engine may wait for something to happen before a stop signal is looked for.
 constexpr auto kPollWait = std::chrono::milliseconds(100);
