@@ -67,11 +67,16 @@ Status ReaderCore::SeekToTimestamp(int64_t timestamp_ms) {
 
 void ReaderCore::Restart() {
   wanted_timestamp_ms_.reset();
+  ForgetSegment();
+  pending_.reset();
+  batch_ = {};
+}
+
+// What is buffered belongs to the segment: no position in another one may find it.
+void ReaderCore::ForgetSegment() {
   segment_.reset();
   file_position_.reset();
   buffer_.clear();
-  pending_.reset();
-  batch_ = {};
 }
 
 Result<ReadState> ReaderCore::Next() {
@@ -112,8 +117,7 @@ Result<ReaderCore::Step> ReaderCore::TakeStep() {
 // --- The tail ---
 
 ReaderCore::Step ReaderCore::StepInTail() {
-  segment_.reset();
-  file_position_.reset();
+  ForgetSegment();
   const Run* run = partition_.FindRun(position_);
   const int64_t durable_end = partition_.durable_end_offset();
   if (run == nullptr || run->base_offset() >= durable_end) {
@@ -268,9 +272,7 @@ ReaderCore::Step ReaderCore::LeaveSegment() {
     return was_let_go ? Step::pending : Step::again;
   }
   const int64_t next = NextSegmentBase();
-  segment_.reset();
-  file_position_.reset();
-  buffer_.clear();
+  ForgetSegment();
   if (next > position_) MoveOverHole(next, "the segment ends before it");
   return Step::again;
 }
@@ -384,7 +386,10 @@ Result<ReaderCore::Step> ReaderCore::TakePending() {
 
 Result<ReaderCore::Step> ReaderCore::TakeOpened(Pending& pending) {
   auto entry = partition_.segments().find(pending.base_offset);
-  if (entry == partition_.segments().end()) return Step::again;  // gone in the meantime
+  if (entry == partition_.segments().end()) {  // gone in the meantime
+    ForgetSegment();
+    return Step::again;
+  }
   if (pending.limit != FlushedLimit(pending.base_offset)) return Step::again;  // it has grown
   if (!pending.status.ok()) {
     if (pending.status.error().system_errno() != ENOENT) return pending.status.error();
@@ -392,7 +397,7 @@ Result<ReaderCore::Step> ReaderCore::TakeOpened(Pending& pending) {
     auto next = partition_.segments().upper_bound(pending.base_offset);
     MoveOverHole(next == partition_.segments().end() ? partition_.tail_start_offset() : next->first,
                  "the segment's file is missing");
-    file_position_.reset();
+    ForgetSegment();
     return Error(ErrorCode::corrupt, pending.status.error().message() + "; offsets " +
                                          std::to_string(first) + " to " +
                                          std::to_string(position_ - 1) + " are lost");
@@ -414,9 +419,7 @@ Result<ReaderCore::Step> ReaderCore::TakeFound(Pending& pending) {
     if (position_ == first) return Step::again;  // nothing that this reader wants was there
   } else {
     const int64_t next = NextSegmentBase();
-    segment_.reset();
-    file_position_.reset();
-    buffer_.clear();
+    ForgetSegment();
     MoveOverHole(next, place);
     if (position_ == first) return Step::again;
   }

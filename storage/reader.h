@@ -55,6 +55,7 @@ class ReaderCore {
   uint64_t LookUpPosition() const;
   // Where the wanted record is among these, if anywhere; resets the search when it is found.
   bool FindWanted(RecordRange::Encoded* records);
+  void ForgetSegment();
   void Restart();
   void AccountMemory();
 
