@@ -54,9 +54,11 @@ Result<std::unique_ptr<Journal>> MakeJournal(Context& context, const std::string
                  journal.error().system_errno());
   }
   if (!journal) return journal.error();
-  // The folder may be as new as the journal: its own entry, and that of whoever made its parents
-  // for this store, must be on the device, too.
-  Status flushed = context.environment.files.FlushAll(context.options.data_dir);
+  // The folder may be as new as the journal: its own entry, and those of parents that were made for
+  // this store, must be on the device, too. (FUSE file systems do nothing for syncfs; hence both.)
+  io::FileSystem& files = context.environment.files;
+  Status flushed = files.FlushDirectory(context.options.data_dir);
+  if (flushed) flushed = files.FlushAll(context.options.data_dir);
   if (!flushed) return flushed.error();
   return journal;
 }

@@ -17,7 +17,7 @@ TEST_F(ReaderTest, GoesFromTheTailIntoTheNextSegment) {
   auto reader = engine_->OpenReader(partition, 0);
   ASSERT_TRUE(reader.ok()) << reader.error().ToString();
   int64_t next = 0;
-  for (int64_t burst : {3'000, 20'000, 700, 30'000, 12'345, 20'000}) {
+  for (int64_t burst : {40'000, 40'000, 40'000}) {
     const int64_t first = next;
     for (const int64_t end = next + burst; next < end; ++next) Append(partition, ValueOf(next));
     PollUntilDurable(partition);
