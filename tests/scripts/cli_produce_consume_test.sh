@@ -96,7 +96,7 @@ limits() {
 
 closed_stdout() {
   "$tidemark" topic create --data "$data" c
-  seq 300000 | produce c
+  seq 100000 | produce c
   set +o pipefail
   expect "1" "$(consume c 2>"$work/err" | head -n 1)"
   expect "1" "$(consume c -e 2>"$work/err" | head -n 1)"
