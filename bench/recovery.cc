@@ -13,8 +13,10 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <memory>
 #include <string>
-#include <vector>
+#include <thread>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
@@ -56,9 +58,24 @@ void AppendSome(Partition& partition, Payloads& payloads) {
   }
 }
 
+// Opens a store whose last owner was killed: the kernel frees the lock only once that one's last
+// write has landed. `*start` is the time of the try that succeeded.
+std::unique_ptr<Engine> OpenAfterKill(const std::string& folder, double* start) {
+  constexpr double kPatienceSeconds = 10;
+  const double deadline = NowSeconds() + kPatienceSeconds;
+  for (;;) {
+    *start = NowSeconds();
+    auto engine = Engine::Open(OptionsFor(folder));
+    const bool locked = !engine.ok() && engine.error().code() == ErrorCode::locked;
+    if (!locked || *start > deadline) return Must(std::move(engine));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 // Never returns: ends as a gateway that is killed.
 [[noreturn]] void FillAndDie(const std::string& folder, uint64_t log_bytes) {
-  const auto engine = Must(Engine::Open(OptionsFor(folder)));
+  double start = 0;
+  const auto engine = OpenAfterKill(folder, &start);
   Topic* topic = engine->FindTopic("readings");
   if (topic == nullptr) {
     TopicConfig config;
@@ -112,8 +129,8 @@ struct StoreResult {
 };
 
 void OpenOnce(StoreResult* store) {
-  const double start = NowSeconds();
-  const auto engine = Must(Engine::Open(OptionsFor(store->folder)));
+  double start = 0;
+  const auto engine = OpenAfterKill(store->folder, &start);
   const double opened = NowSeconds();
   Partition& partition = *engine->FindTopic("readings")->partition(0);
   Record record;
