@@ -1,6 +1,7 @@
 #include "storage/store_files.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "storage/quarantine.h"
 
@@ -55,10 +56,13 @@ Result<std::unique_ptr<Journal>> MakeJournal(Context& context, const std::string
   }
   if (!journal) return journal.error();
   // The folder may be as new as the journal: its own entry, and those of parents that were made for
-  // this store, must be on the device, too. (FUSE file systems do nothing for syncfs; hence both.)
+  // this store, must be on the device, too. FUSE file systems do nothing for syncfs, so the two
+  // folders that always matter come first; a parent that we may not open is left to syncfs.
   io::FileSystem& files = context.environment.files;
-  Status flushed = files.FlushDirectory(context.options.data_dir);
-  if (flushed) flushed = files.FlushAll(context.options.data_dir);
+  const std::string& folder = context.options.data_dir;
+  Status flushed = files.FlushDirectory(folder);
+  if (flushed) flushed = files.FlushDirectory(io::JoinPath(folder, ".."));
+  if (flushed || flushed.error().system_errno() == EACCES) flushed = files.FlushAll(folder);
   if (!flushed) return flushed.error();
   return journal;
 }
