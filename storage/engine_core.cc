@@ -284,7 +284,8 @@ Status EngineCore::Close() {
   if (done.ok()) done = packer_->FinishWriters();
   if (done.ok() && committer_->needs_witness()) {
     committer_->RequestWitness();
-    done = WaitUntil([this] { return committer_->idle(); });
+    // It may have filled the journal up to where a checkpoint starts by itself.
+    done = WaitUntil([this] { return committer_->idle() && packer_->idle(); });
   }
   if (done.ok()) done = packer_->WriteCheckpointNow(/*clean=*/true);
   if (!done.ok()) return done;

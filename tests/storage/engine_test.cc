@@ -127,6 +127,23 @@ TEST_F(EngineTest, CrashesOneAfterTheOtherLoseNothingDurable) {
   ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, next);
 }
 
+// The commit that witnesses the last one may be what makes a checkpoint due.
+TEST_F(EngineTest, ItClosesWithAJournalThatIsJustBelowTheMarkOfAReclaim) {
+  Open();
+  Partition& partition = MakeTopic("t");
+  constexpr uint64_t kCommitBytes = 4096;
+  int64_t records = 0;
+  auto next_is_above = [this] {
+    const EngineStats stats = engine_->stats();
+    return (stats.journal_used_bytes + kCommitBytes) * 8 > stats.journal_capacity_bytes * 3;
+  };
+  while (!next_is_above()) AppendDurably(partition, ValueOf(records++));
+  CloseCleanly();
+  Open();
+  EXPECT_TRUE(engine_->recovery().clean);
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, records);
+}
+
 TEST_F(EngineTest, QuietPartitionsAreCarriedForward) {
   Open();
   MakeTopic("busy");
