@@ -15,6 +15,7 @@ namespace tidemark::base {
 struct Uuid {
   std::array<std::byte, 16> bytes{};
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison with 0 for its own
   auto operator<=>(const Uuid&) const = default;
   bool is_nil() const { return *this == Uuid{}; }
 

@@ -69,7 +69,7 @@ RawCommits::RawCommits(const std::string& path, uint64_t file_bytes)
 
 RawCommits::~RawCommits() { close(descriptor_); }
 
-void RawCommits::Fill() {
+void RawCommits::Fill() const {
   const std::vector<char> zeros(size_t{1} << 20);
   for (uint64_t at = 0; at < file_bytes_; at += zeros.size()) {
     const size_t length = std::min<uint64_t>(zeros.size(), file_bytes_ - at);

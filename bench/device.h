@@ -41,7 +41,7 @@ class RawCommits {
   uint64_t Run(double seconds);
 
  private:
-  void Fill();
+  void Fill() const;
   int descriptor_;
   uint64_t file_bytes_;
   uint64_t position_ = 0;

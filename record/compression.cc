@@ -28,11 +28,6 @@ constexpr uint32_t kFrameMagic = 0xFD2FB528;
 constexpr uint32_t kSkippableMagic = 0x184D2A50;
 constexpr uint32_t kSkippableMask = 0xFFFFFFF0;
 
-struct FreeZstd {
-  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
-};
-
 Error Unsupported(Codec codec) {
   return Error(ErrorCode::unsupported,
                "batch: codec " + std::string(CodecName(codec)) + " is not supported");
@@ -89,6 +84,10 @@ void ShrinkIfHuge(std::vector<std::byte>* buffer) {
 }  // namespace
 
 struct Compressor::State {
+  struct FreeZstd {
+    void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+    void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+  };
   std::unique_ptr<ZSTD_CCtx, FreeZstd> compress;
   std::unique_ptr<ZSTD_DCtx, FreeZstd> decompress;
 

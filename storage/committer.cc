@@ -9,7 +9,7 @@ namespace {
 
 // So much buffered data makes a commit due: large enough for the device's full speed, small enough
 // that a durable record does not wait long behind it.
-constexpr uint64_t kBufferedCommitBytes = 512 * 1024;
+constexpr uint64_t kBufferedCommitBytes = uint64_t{512} << 10;
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/environment.h"
@@ -51,8 +52,8 @@ class SpaceLedger {
 };
 
 struct Context {
-  Context(const io::Environment& world, const EngineOptions& engine_options)
-      : environment(world), options(engine_options) {}
+  Context(const io::Environment& world, EngineOptions engine_options)
+      : environment(world), options(std::move(engine_options)) {}
 
   io::Environment environment;
   EngineOptions options;

@@ -18,7 +18,9 @@ constexpr uint8_t kCarriedBit = 0x80;
 
 constexpr uint64_t kMaxOffset = std::numeric_limits<int64_t>::max();
 
-Error Corrupt(std::string what) { return Error(ErrorCode::corrupt, "journal: " + std::move(what)); }
+Error CorruptDirectory(std::string what) {
+  return Error(ErrorCode::corrupt, "journal: " + std::move(what));
+}
 
 bool IsKind(uint8_t kind) {
   return kind >= static_cast<uint8_t>(FrameKind::records) &&
@@ -100,9 +102,11 @@ Result<std::vector<DirectoryEntry>> DecodeDirectory(base::ByteSpan bytes, uint64
   while (from != end) {
     from = GetEntry(from, end, !entries.empty(), &entry);
     if (from == nullptr || !TombstoneHolds(entry)) {
-      return Corrupt("entry " + std::to_string(entries.size()) + " of a directory is impossible");
+      return CorruptDirectory("entry " + std::to_string(entries.size()) +
+                              " of a directory is impossible");
     }
-    if (entry.data_bytes > left) return Corrupt("a directory names more data than there is");
+    if (entry.data_bytes > left)
+      return CorruptDirectory("a directory names more data than there is");
     left -= entry.data_bytes;
     entries.push_back(entry);
   }

@@ -8,7 +8,6 @@
 namespace tidemark::storage {
 namespace {
 
-constexpr std::string_view kPartitionMetadata = "partition.metadata";
 constexpr std::string_view kLeaderEpochs = "leader-epoch-checkpoint";
 constexpr std::string_view kCleanShutdown = ".kafka_cleanshutdown";
 constexpr std::string_view kRecoveryPoints = "recovery-point-offset-checkpoint";
@@ -48,7 +47,7 @@ std::string CheckpointText(const std::vector<ExportedPartition>& partitions,
 Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
                            const base::Uuid& topic_id) {
   if (Status status = files.MakeDirectory(folder); !status.ok()) return status;
-  Status status = EnsureFile(files, io::JoinPath(folder, kPartitionMetadata),
+  Status status = EnsureFile(files, io::JoinPath(folder, kPartitionMetadataName),
                              "version: 0\ntopic_id: " + topic_id.ToBase64());
   if (!status.ok()) return status;
   status = EnsureFile(files, io::JoinPath(folder, kLeaderEpochs), kFirstLeaderEpoch);

@@ -27,7 +27,6 @@ constexpr std::string_view kBackup = "manifest.backup";
 // Some 100,000 topics: against a file that is no manifest.
 constexpr uint64_t kMaxManifestBytes = uint64_t{64} << 20;
 
-constexpr std::string_view kPartitionMetadata = "partition.metadata";
 constexpr std::string_view kTopicId = "topic_id: ";
 constexpr uint64_t kMaxMetadataBytes = 4096;
 constexpr size_t kMaxTopicNameLength = 249;
@@ -159,7 +158,7 @@ std::optional<FolderName> ParseFolderName(std::string_view name) {
 
 std::optional<base::Uuid> ReadTopicId(io::FileSystem& files, const std::string& folder) {
   const auto text =
-      io::ReadWholeFile(files, io::JoinPath(folder, kPartitionMetadata), kMaxMetadataBytes);
+      io::ReadWholeFile(files, io::JoinPath(folder, kPartitionMetadataName), kMaxMetadataBytes);
   if (!text) return std::nullopt;
   const size_t begin = text->find(kTopicId);
   if (begin == std::string::npos) return std::nullopt;

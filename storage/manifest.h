@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/uuid.h"
@@ -35,6 +36,8 @@ struct Manifest {
 };
 
 inline constexpr int kManifestVersion = 1;
+// Kafka's own name for the file in which a partition folder names its topic's id.
+inline constexpr std::string_view kPartitionMetadataName = "partition.metadata";
 
 std::string EncodeManifest(const Manifest& manifest);
 // corrupt, or unsupported for a newer version.

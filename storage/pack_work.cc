@@ -11,7 +11,7 @@ namespace {
 constexpr uint64_t kPackBytes = uint64_t{256} << 10;
 // Unflushed segment bytes are bounded: flushing 16 MiB at once holds up a commit on the same file
 // system for 11 ms, 1 MiB for less than one.
-constexpr uint64_t kUnflushedBytes = 1024 * 1024;
+constexpr uint64_t kUnflushedBytes = uint64_t{1} << 20;
 // From so many files on, one syncfs is cheaper than flushing them one by one.
 constexpr size_t kFlushAllFiles = 64;
 constexpr int64_t kRetryDiskFullUs = 1'000'000;

@@ -9,7 +9,7 @@ namespace {
 
 // A tail below this makes a poor batch (measured on readings: 31 bytes each in a batch of ten, 14
 // in one of a hundred), and costs less to be carried than to be stored so.
-constexpr uint64_t kGoodBatchBytes = 32 * 1024;
+constexpr uint64_t kGoodBatchBytes = uint64_t{32} << 10;
 // A reclaim begins above 3/8 of the ring and goes for what is above 1/8, in shares of 8.
 constexpr uint64_t kReclaimAboveEighths = 3;
 constexpr uint64_t kReclaimDownToEighths = 1;

@@ -133,7 +133,8 @@ class PartitionCore {
 
 class TopicCore {
  public:
-  TopicCore(TopicDescription description) : description_(std::move(description)), handle_(this) {
+  explicit TopicCore(TopicDescription description)
+      : description_(std::move(description)), handle_(this) {
     id_text_ = description_.id.ToBase64();
   }
   const TopicDescription& description() const { return description_; }

@@ -6,7 +6,7 @@
 namespace tidemark::storage {
 namespace {
 
-constexpr uint64_t kCopyBytes = 256 * 1024;
+constexpr uint64_t kCopyBytes = uint64_t{256} << 10;
 
 }  // namespace
 

@@ -7,7 +7,7 @@ namespace tidemark::storage {
 namespace {
 
 // One read of a segment: several batches at once when a log is read in order.
-constexpr uint64_t kReadBytes = 256 * 1024;
+constexpr uint64_t kReadBytes = uint64_t{256} << 10;
 
 RecordRange::Encoded EncodedOf(const record::BatchHeader& header, base::ByteSpan records) {
   record::OpenedBatch opened;

@@ -177,12 +177,12 @@ void JournalDump::ShowFrame(const storage::DirectoryEntry& frame, base::ByteSpan
   object["end_offset"] = frame.end_offset;
   object["bytes"] = frame.data_bytes;
   object["carried"] = frame.carried;
-  report_.Add(
-      std::move(object),
-      "| topic: " + TopicName(frame.topic_id) + " partition: " + std::to_string(frame.partition) +
-          " kind: " + KindName(frame.kind) + " firstOffset: " + std::to_string(frame.first_offset) +
-          " endOffset: " + std::to_string(frame.end_offset) + " bytes: " +
-          std::to_string(frame.data_bytes) + " carried: " + (frame.carried ? "true" : "false"));
+  report_.Add(object, "| topic: " + TopicName(frame.topic_id) + " partition: " +
+                          std::to_string(frame.partition) + " kind: " + KindName(frame.kind) +
+                          " firstOffset: " + std::to_string(frame.first_offset) +
+                          " endOffset: " + std::to_string(frame.end_offset) +
+                          " bytes: " + std::to_string(frame.data_bytes) +
+                          " carried: " + (frame.carried ? "true" : "false"));
   if (report_.with_records() && frame.kind == storage::FrameKind::records && !data.empty()) {
     ShowRecords(frame, data);
   }

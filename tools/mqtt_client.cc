@@ -17,7 +17,7 @@ namespace {
 using ingest::PacketType;
 
 constexpr size_t kSendBytes = size_t{32} << 10;
-constexpr size_t kReceiveBytes = size_t{16} << 10;
+constexpr size_t kMqttReceiveBytes = size_t{16} << 10;
 constexpr size_t kMaxTopicBytes = 65'535;
 // A server that says nothing at all for so long is taken for dead.
 constexpr int kPatienceMs = 60'000;
@@ -36,13 +36,13 @@ void AppendLength(size_t length, std::string* to) {
   } while (length > 0);
 }
 
-void AppendNumber(uint16_t number, std::string* to) {
+void AppendUint16(uint16_t number, std::string* to) {
   *to += static_cast<char>(number >> 8);
   *to += static_cast<char>(number & 0xff);
 }
 
 void AppendText(std::string_view text, std::string* to) {
-  AppendNumber(static_cast<uint16_t>(text.size()), to);
+  AppendUint16(static_cast<uint16_t>(text.size()), to);
   *to += text;
 }
 
@@ -85,7 +85,7 @@ Status MqttClient::Connect() {
   AppendText("MQTT", &body);
   body += static_cast<char>(ingest::kProtocolLevel);
   body += static_cast<char>(kCleanSession);
-  AppendNumber(options_.keep_alive_s, &body);
+  AppendUint16(options_.keep_alive_s, &body);
   AppendText(options_.client_id, &body);
   output_ += FirstByte(PacketType::connect, 0);
   AppendLength(body.size(), &output_);
@@ -112,7 +112,7 @@ Status MqttClient::Publish(std::string_view topic, std::string_view payload) {
   output_ += FirstByte(PacketType::publish, kQos1Flag);
   AppendLength(length, &output_);
   AppendText(topic, &output_);
-  AppendNumber(static_cast<uint16_t>(next_packet_id_ + 1), &output_);
+  AppendUint16(static_cast<uint16_t>(next_packet_id_ + 1), &output_);
   output_ += payload;
   next_packet_id_ = (next_packet_id_ + 1) % kMaxInFlight;
   ++published_;
@@ -145,7 +145,7 @@ Status MqttClient::ReceiveSome(int wait_ms) {
   const int ready = ::poll(&wait, 1, wait_ms);
   if (ready < 0) return errno == EINTR ? Status() : Status(Broken("waiting failed", errno));
   if (ready == 0) return wait_ms < kPatienceMs ? Status() : Status(Broken("has not answered"));
-  std::array<std::byte, kReceiveBytes> chunk;
+  std::array<std::byte, kMqttReceiveBytes> chunk;
   const auto received = io::Receive(socket_, chunk);
   if (received.state == io::Transfer::closed) {
     return Broken("has closed the connection", received.system_errno);

@@ -25,11 +25,12 @@ constexpr int64_t kLockPatienceUs = 5'000'000;
 constexpr auto kLockPause = std::chrono::milliseconds(20);
 // How long the engine may wait for something to happen before a stop signal is looked for.
 constexpr auto kPollWait = std::chrono::milliseconds(100);
-constexpr size_t kReceiveBytes = size_t{256} << 10;
+constexpr size_t kFetchReceiveBytes = size_t{256} << 10;
 
 class SocketChannel : public Channel {
  public:
-  explicit SocketChannel(io::Socket socket) : socket_(std::move(socket)), chunk_(kReceiveBytes) {}
+  explicit SocketChannel(io::Socket socket)
+      : socket_(std::move(socket)), chunk_(kFetchReceiveBytes) {}
 
   Status Send(Json head, std::string_view body) override {
     std::string bytes;

@@ -378,7 +378,7 @@ TEST_F(ConcurrentEngineTest, AppendWaitsWhileTheEngineIsBusy) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(Append("last"), kThreads * kRecords);
-  EXPECT_EQ(Values(Read(kThreads * kRecords, 1)).at(0), "last");
+  EXPECT_EQ(Values(Read(int64_t{kThreads} * kRecords, 1)).at(0), "last");
 }
 
 TEST_F(ConcurrentEngineTest, AppendsToADeletedTopicAreAnswered) {

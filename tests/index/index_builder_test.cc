@@ -13,12 +13,10 @@
 #include <rapidcheck/gtest.h>
 
 #include "index/offset_index.h"
+#include "tests/support/limits.h"
 
 namespace tidemark::index {
 namespace {
-
-constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
-constexpr int64_t kMinInt64 = std::numeric_limits<int64_t>::min();
 
 using Batch = IndexBuilder::Batch;
 

@@ -14,12 +14,12 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
+#include "tests/support/limits.h"
+
 namespace tidemark::index {
 namespace {
 
 constexpr int32_t kMaxInt32 = std::numeric_limits<int32_t>::max();
-constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
-constexpr int64_t kMinInt64 = std::numeric_limits<int64_t>::min();
 constexpr uint64_t kHugeLog = uint64_t{1} << 40;
 
 std::vector<std::byte> FromInts(std::initializer_list<int> values) {

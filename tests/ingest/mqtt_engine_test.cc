@@ -92,8 +92,9 @@ class MqttEngineTest : public testing::TestWithParam<LoopKind> {
 
   void OpenStore() {
     worker_ = io::MakeThreadWorker(*loop_);
-    environment_.reset(new io::Environment{io::SystemFiles(), *loop_, *worker_, base::SystemClock(),
-                                           &io::SystemRandom64, io::CurrentProcessId()});
+    environment_ = std::make_unique<io::Environment>(
+        io::Environment{io::SystemFiles(), *loop_, *worker_, base::SystemClock(),
+                        &io::SystemRandom64, io::CurrentProcessId()});
     auto engine = storage::OpenEngine(*environment_, options_);
     ASSERT_TRUE(engine.ok()) << engine.error().ToString();
     engine_ = *std::move(engine);

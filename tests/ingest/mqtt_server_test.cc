@@ -302,7 +302,7 @@ TEST_P(MqttServerTest, RoutesChooseTopicAndKey) {
 }
 
 TEST_P(MqttServerTest, OptionsAreChecked) {
-  const auto refused = [&](MqttOptions options) {
+  const auto refused = [&](const MqttOptions& options) {
     auto started = MqttServer::StartOn(*loop_, clock_, std::make_unique<FakeLog>(&log_), options);
     return started.ok() ? std::string("accepted") : started.error().ToString();
   };

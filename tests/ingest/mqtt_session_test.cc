@@ -31,7 +31,7 @@ struct Fixture {
   void Reconnect() { session = std::make_unique<MqttSession>(&context); }
 
   // Hands in all packets of `bytes`; the outcome of the last one, or of the first that stops.
-  Outcome Feed(std::string_view bytes, std::string* replies = nullptr) {
+  Outcome Feed(std::string_view bytes, std::string* replies = nullptr) const {
     PacketBytes out;
     Outcome outcome;
     while (!bytes.empty()) {
@@ -45,12 +45,12 @@ struct Fixture {
     if (replies != nullptr) *replies += base::AsText(out);
     return outcome;
   }
-  std::string Replies(std::string_view bytes) {
+  std::string Replies(std::string_view bytes) const {
     std::string replies;
     Feed(bytes, &replies);
     return replies;
   }
-  std::string Acks() {
+  std::string Acks() const {
     PacketBytes out;
     session->TakeReadyAcks(&out);
     return std::string(base::AsText(out));

@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "tests/record/arbitrary.h"
+#include "tests/support/limits.h"
 
 namespace tidemark::record {
 namespace {
@@ -22,7 +23,6 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr size_t kLimit = kMaxDecompressedBatchBytes;
-constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
 
 // CRC-32C bit by bit, straight from its definition: independent of base/crc32c.cc.
 uint32_t SlowCrc32c(base::ByteSpan bytes) {

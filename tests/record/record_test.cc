@@ -15,6 +15,7 @@
 
 #include "record/batch.h"
 #include "tests/record/arbitrary.h"
+#include "tests/support/limits.h"
 
 namespace tidemark::record {
 namespace {
@@ -23,8 +24,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr int32_t kMaxInt32 = std::numeric_limits<int32_t>::max();
-constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
-constexpr int64_t kMinInt64 = std::numeric_limits<int64_t>::min();
 
 std::vector<std::byte> FromInts(std::initializer_list<int> values) {
   std::vector<std::byte> bytes;

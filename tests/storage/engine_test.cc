@@ -114,7 +114,7 @@ TEST_F(EngineTest, CrashesOneAfterTheOtherLoseNothingDurable) {
   for (int round = 0; round < 20; ++round) {
     Partition& partition = PartitionOf("t");
     ASSERT_EQ(partition.end_offset(), next);
-    const int64_t durable_until = next + 300 * (round + 1);
+    const int64_t durable_until = next + int64_t{300} * (round + 1);
     while (next < durable_until) {
       Append(partition, ValueOf(next++),
              round % 2 == 0 ? Durability::durable : Durability::buffered);

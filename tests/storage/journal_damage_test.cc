@@ -20,11 +20,10 @@ namespace tidemark::storage {
 namespace {
 
 using test_support::JournalImage;
+using test_support::kBlock;
 using test_support::MemoryFile;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr uint64_t kBlock = JournalImage::kBlock;
 
 // --- damage --------------------------------------------------------------------------------------
 

@@ -19,13 +19,13 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "tests/support/limits.h"
 
 namespace tidemark::storage {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
 constexpr uint64_t kMaxUint64 = std::numeric_limits<uint64_t>::max();
 
 using Bytes = std::vector<std::byte>;

@@ -19,9 +19,8 @@ namespace tidemark::storage {
 namespace {
 
 using test_support::JournalImage;
+using test_support::kBlock;
 using test_support::MemoryFile;
-
-constexpr uint64_t kBlock = JournalImage::kBlock;
 
 // --- the log as it was written -------------------------------------------------------------------
 

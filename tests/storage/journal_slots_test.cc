@@ -16,10 +16,9 @@ namespace tidemark::storage {
 namespace {
 
 using test_support::JournalImage;
+using test_support::kBlock;
 using test_support::MemoryFile;
 using ::testing::HasSubstr;
-
-constexpr uint64_t kBlock = JournalImage::kBlock;
 
 // --- superblock ----------------------------------------------------------------------------------
 

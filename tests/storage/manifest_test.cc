@@ -128,14 +128,15 @@ TEST_F(ManifestTest, ASettingOfANewerVersionIsNotTakenForDamage) {
 TEST_F(ManifestTest, LinesThatMakeNoSenseAreDamageDespiteTheirChecksum) {
   const std::string head = "tidemark-manifest 1\nstore " + kStoreId.ToBase64() + "\n";
   const std::string topic = "topic " + kMqttId.ToBase64();
+  const std::string topic_a = topic + " partitions 1 name a\n";
+  const std::string topic_b = topic + " partitions 1 name b\n";
   for (const std::string& body :
        {std::string(), std::string("tidemark-manifest 1\n"), std::string("tidemark-manifest x\n"),
         std::string("tidemark-manifest 0\n"), head + "config segment.bytes=4096\n",
         head + topic + " partitions 0 name a\n", head + topic + " partitions 1 name \n",
         head + topic + " partitions 1 name a/b\n", head + topic + " name a partitions 1\n",
         head + "topic xyz partitions 1 name a\n", head + "hello\n", head + "\n",
-        head + topic + " partitions 1 name b\n" + topic + " partitions 1 name a\n",
-        head + topic + " partitions 1 name a\n" + topic + " partitions 1 name a\n",
+        head + topic_b + topic_a, head + topic_a + topic_a,
         head + topic + " partitions 1 name a\nconfig segment.bytes\n", head + "torn"}) {
     EXPECT_EQ(DecodeManifest(WithChecksum(body)).error().code(), ErrorCode::corrupt) << body;
   }

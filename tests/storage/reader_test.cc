@@ -12,7 +12,7 @@ using ReaderTest = StoreFixture;
 TEST_F(ReaderTest, GoesFromTheTailIntoTheNextSegment) {
   Open();
   TopicConfig config;
-  config.segment_bytes = 64 * 1024;
+  config.segment_bytes = int64_t{64} << 10;
   Partition& partition = MakeTopic("t", config);
   auto reader = engine_->OpenReader(partition, 0);
   ASSERT_TRUE(reader.ok()) << reader.error().ToString();

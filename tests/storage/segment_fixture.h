@@ -128,7 +128,7 @@ class SegmentFixture : public ::testing::Test {
   void MakeSegment(int64_t base_offset, int batches) {
     const auto writer = Resume(-1, 0);
     for (int i = 0; i < batches; ++i) {
-      Append(*writer, MakeBatch(base_offset + 2 * i, 2, 1000 + i, 1024));
+      Append(*writer, MakeBatch(base_offset + int64_t{2} * i, 2, 1000 + i, 1024));
     }
     ExpectOk(writer->Finish());
   }

@@ -58,7 +58,7 @@ TEST_F(SegmentReaderTest, ASealedSegmentIsOpenedWithoutReadingItsLog) {
   EXPECT_LT(files_.bytes_read, uint64_t{32} << 10);
   EXPECT_THAT(files_.log, IsEmpty());  // and without changing anything
   EXPECT_EQ(segment->log_bytes, size_);
-  EXPECT_EQ(segment->next_offset, kBase + 2 * kBatches);
+  EXPECT_EQ(segment->next_offset, kBase + int64_t{2} * kBatches);
   EXPECT_EQ(segment->max_timestamp_ms, 1000 + kBatches - 1);
 }
 
@@ -108,7 +108,7 @@ TEST_F(SegmentReaderTest, GarbageInTheIndexFilesIsNotBelieved) {
   WriteBytes(Path(kBase, SegmentFile::offset_index), offsets);
   const auto segment = OpenIt();
   EXPECT_EQ(segment->max_timestamp_ms, 1000 + kBatches - 1);
-  EXPECT_EQ(segment->next_offset, kBase + 2 * kBatches);
+  EXPECT_EQ(segment->next_offset, kBase + int64_t{2} * kBatches);
   EXPECT_EQ(segment->offsets.entries().back().position,
             base::LoadBig<int32_t>(offsets.data() + offsets.size() - 4) - 10);
 }
@@ -253,7 +253,7 @@ TEST_F(SegmentReaderTest, WhereNothingIsIntactNothingIsFound) {
 TEST_F(SegmentReaderTest, TheIntactPrefixEndsAtTheFirstDamage) {
   auto prefix = MeasureIntactPrefix(files_, folder(), kBase);
   EXPECT_EQ(prefix->bytes, size_);
-  EXPECT_EQ(prefix->next_offset, kBase + 2 * kBatches);
+  EXPECT_EQ(prefix->next_offset, kBase + int64_t{2} * kBatches);
 
   Damage(batches_[33].position + 700, 1);  // in the records: only the CRC tells
   prefix = MeasureIntactPrefix(files_, folder(), kBase);

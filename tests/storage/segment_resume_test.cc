@@ -169,7 +169,7 @@ class SegmentResumeRandomTest : public SegmentFixture, public ::testing::WithPar
     if (kind == 22) timestamp = -5;
     const size_t bytes =
         static_cast<size_t>(Number(0, 9) == 0 ? Number(3000, 9000) : Number(10, 900));
-    const MadeBatch batch = MakeBatch(next_offset_, offsets, timestamp, bytes);
+    MadeBatch batch = MakeBatch(next_offset_, offsets, timestamp, bytes);
     next_offset_ += offsets + (Number(0, 9) == 0 ? Number(1, 50) : 0);
     return batch;
   }

@@ -125,7 +125,7 @@ TEST_F(SegmentWriterTest, IndexesAreWhatKafkasRecoveryWouldMake) {
   int64_t offset = 100;
   for (int round = 0; round < 5; ++round) {
     for (const int64_t timestamp : timestamps) {
-      Append(*writer, MakeBatch(offset, 5, timestamp + round * 100, 1500));
+      Append(*writer, MakeBatch(offset, 5, timestamp + int64_t{100} * round, 1500));
       offset += 5;
     }
   }

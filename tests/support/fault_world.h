@@ -36,7 +36,7 @@ class FaultWorld {
   io::FileSystem& files() { return files_; }
 
  private:
-  Status Ask(Call call, const std::string& path) {
+  Status Ask(Call call, const std::string& path) const {
     const int error = plan(call, path);
     if (error == 0) return {};
     return Error(error == ENOSPC ? ErrorCode::disk_full : ErrorCode::io_error, path + ": fault",

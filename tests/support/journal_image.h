@@ -267,4 +267,6 @@ class JournalImage {
   int appended_ = 0;
 };
 
+inline constexpr uint64_t kBlock = JournalImage::kBlock;
+
 }  // namespace tidemark::test_support
