@@ -37,6 +37,7 @@ struct Packer::PackItem {
 
 struct Packer::PackWork {
   std::vector<PackItem> items;
+  int64_t busy_us = 0;
 };
 
 struct Packer::FlushWork {
@@ -77,8 +78,9 @@ bool Packer::FlushIsDue() const {
 Pressure Packer::CurrentPressure() const {
   const uint64_t unpacked = context_.tail_memory_bytes;
   return std::max(
-      PressureOf(unpacked, journal_.ring_bytes()),
-      PressureOf(unpacked + context_.reader_memory_bytes, context_.options.memory_bytes));
+      {PressureOf(unpacked, journal_.ring_bytes()),
+       PressureOf(unpacked + context_.reader_memory_bytes, context_.options.memory_bytes),
+       governor_.pressure()});
 }
 
 int Packer::LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const {
@@ -124,7 +126,9 @@ bool Packer::StartPack() {
   job_ = Job::pack;
   context_.environment.worker.Submit(
       [this, work] {
+        const int64_t began_us = context_.environment.clock.MonotonicUs();
         for (PackItem& item : work->items) PackOnWorker(item);
+        work->busy_us = context_.environment.clock.MonotonicUs() - began_us;
       },
       [this, work] { FinishPack(*work); });
   return true;
@@ -155,6 +159,7 @@ void Packer::PackOnWorker(PackItem& item) {
 
 void Packer::FinishPack(PackWork& work) {
   job_ = Job::none;
+  governor_.Note(context_.now_us, work.busy_us);
   for (PackItem& item : work.items) FinishPackItem(item);
 }
 

@@ -17,6 +17,7 @@
 #include "storage/committer.h"
 #include "storage/context.h"
 #include "storage/journal.h"
+#include "storage/pack_governor.h"
 #include "storage/partition.h"
 
 namespace tidemark::storage {
@@ -84,6 +85,7 @@ class Packer {
   Journal& journal_;
   Committer& committer_;
   const TopicList& topics_;
+  PackGovernor governor_;
   record::Compressor compressor_;  // the worker's
   std::vector<std::byte> batch_;   // the worker's
 
