@@ -48,10 +48,12 @@ struct Packer::FlushWork {
 namespace {
 
 // The writer of a partition, made when it is needed first. A damaged active segment is left as it
-// is: the partition goes on in a new one.
+// is: the partition goes on in a new one, as it does where the active one has nothing in it (or is
+// missing).
 Status EnsureWriter(io::FileSystem& files, PartitionCore& partition, int64_t active_base,
                     uint64_t flushed_bytes, uint32_t interval_bytes, std::string* warning) {
   if (partition.writer) return {};
+  if (flushed_bytes == 0) active_base = -1;
   auto writer =
       SegmentWriter::Resume(files, partition.folder(), active_base, flushed_bytes, interval_bytes);
   if (!writer && writer.error().code() == ErrorCode::corrupt) {
@@ -207,7 +209,8 @@ void Packer::RetryLater(PartitionCore& partition, const Error& cause) {
     if (run->with_worker()) run->set_state(Run::State::closed);
   }
   const int64_t active = partition.active_base_offset();
-  Status reset = ResetToFlushed(context_.environment.files, partition.folder(), active, active >= 0,
+  Status reset = ResetToFlushed(context_.environment.files, partition.folder(), active,
+                                /*cut_active=*/partition.segments().contains(active),
                                 partition.active_flushed_bytes());
   if (!reset.ok()) {
     context_.Stop(reset.error());

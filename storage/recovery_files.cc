@@ -58,12 +58,15 @@ Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntr
   int64_t active = entry->active_base_offset;
   uint64_t flushed = entry->active_flushed_bytes;
   if (active >= 0 && !std::binary_search(bases->begin(), bases->end(), active)) {
-    TellDamage(partition, active, entry->packed_end_offset,
-               SegmentPath(partition.folder(), active, SegmentFile::log) + " is missing");
-    active = -1;
+    // Its place stays taken, with nothing in it: the segments below it are known by it.
+    if (flushed > 0) {
+      TellDamage(partition, active, entry->packed_end_offset,
+                 SegmentPath(partition.folder(), active, SegmentFile::log) + " is missing");
+    }
+    flushed = 0;
   }
   bool cut_active = false;
-  if (active >= 0) {
+  if (std::binary_search(bases->begin(), bases->end(), active)) {
     auto log = files.Open(SegmentPath(partition.folder(), active, SegmentFile::log), {});
     if (!log) return log.error();
     auto size = (*log)->Size();

@@ -1,60 +1,13 @@
 // Damage: it always starts, what is intact stays readable, what is lost is told exactly, and no
 // offset ever names two records.
-#include <fstream>
-
 #include "base/hash.h"
-#include "record/batch.h"
 #include "storage/journal_format.h"
-#include "tests/support/store_fixture.h"
+#include "tests/support/damage_fixture.h"
 
 namespace tidemark::testing {
 namespace {
 
-class DamageTest : public StoreFixture {
- protected:
-  std::string ReadFile(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-  void WriteFile(const std::string& path, const std::string& content) {
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
-  }
-  void Overwrite(const std::string& path, uint64_t position, const std::string& bytes) {
-    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-    file.seekp(static_cast<std::streamoff>(position));
-    file << bytes;
-  }
-  storage::Superblock SuperblockOf() {
-    const std::string journal = ReadFile(PathOf("journal"));
-    return *storage::DecodeSuperblock(base::AsBytes(journal));
-  }
-  // Where commits with frames start, in the order in which they stand in the ring.
-  std::vector<std::pair<uint64_t, storage::CommitHeader>> CommitsWithFrames() {
-    const std::string journal = ReadFile(PathOf("journal"));
-    const storage::Superblock superblock = SuperblockOf();
-    std::vector<std::pair<uint64_t, storage::CommitHeader>> commits;
-    for (uint64_t at = superblock.ring_begin; at < journal.size(); at += superblock.block_bytes) {
-      auto header =
-          storage::DecodeCommitHeader(base::AsBytes(journal).subspan(at), journal.size() - at);
-      if (header && header->data_bytes > 0) commits.emplace_back(at, *header);
-    }
-    return commits;
-  }
-  bool QuarantineHolds(const std::string& name) {
-    if (!std::filesystem::exists(PathOf("quarantine"))) return false;
-    for (const auto& entry : std::filesystem::directory_iterator(PathOf("quarantine"))) {
-      if (entry.path().filename().string().find(name) != std::string::npos) return true;
-    }
-    return false;
-  }
-  // A store with `records` records, each a commit of its own, after a crash.
-  void MakeCrashedStore(int64_t records) {
-    Open();
-    Partition& partition = MakeTopic("t");
-    for (int64_t i = 0; i < records; ++i) AppendDurably(partition, ValueOf(i));
-    Crash();
-  }
-};
+using DamageTest = DamageFixture;
 
 TEST_F(DamageTest, DataOfACommitInTheMiddle) {
   MakeCrashedStore(10);
@@ -300,108 +253,6 @@ TEST_F(DamageTest, AManifestOfANewerVersionIsRefused) {
   auto engine = Engine::Open(options_);
   ASSERT_FALSE(engine.ok());
   EXPECT_EQ(engine.error().code(), ErrorCode::unsupported) << engine.error().ToString();
-}
-
-class SegmentDamageTest : public DamageTest {
- protected:
-  static constexpr int64_t kRecords = 30'000;
-  std::string LogPath() const { return PathOf("t-0/00000000000000000000.log"); }
-  // One segment with several batches, after a clean stop.
-  void MakeStore() {
-    Open();
-    Partition& partition = MakeTopic("t");
-    for (int64_t i = 0; i < kRecords; ++i) {
-      Append(partition, ValueOf(i), Durability::buffered);
-      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
-    }
-    CloseCleanly();
-  }
-  std::vector<std::pair<uint64_t, record::BatchHeader>> Batches() {
-    const std::string log = ReadFile(LogPath());
-    std::vector<std::pair<uint64_t, record::BatchHeader>> batches;
-    for (uint64_t at = 0; at < log.size(); at += batches.back().second.total_bytes()) {
-      batches.emplace_back(at, *record::DecodeBatchHeader(base::AsBytes(log).subspan(at)));
-    }
-    return batches;
-  }
-};
-
-TEST_F(SegmentDamageTest, OneBadBatchCostsOneBatch) {
-  for (uint64_t where : {0u, 8u, 16u, 20u, 61u, 5'000u}) {  // offset, length, magic, crc, data
-    SCOPED_TRACE(where);
-    std::filesystem::remove_all(options_.data_dir);
-    MakeStore();
-    const auto batches = Batches();
-    ASSERT_GT(batches.size(), 4u);
-    const auto& [position, header] = batches[2];
-    Overwrite(LogPath(), position + where, "\xff\xff\xff\xff");
-    Open();
-    std::vector<LostRange> lost;
-    const auto records = ReadFrom(PartitionOf("t"), 0, &lost);
-    ASSERT_EQ(lost.size(), 1u);
-    EXPECT_EQ(lost[0].first_offset, header.base_offset);
-    EXPECT_EQ(lost[0].end_offset, header.next_offset());
-    EXPECT_EQ(records.size(), static_cast<size_t>(kRecords - header.record_count));
-    // Reading from behind the damage does not stumble over it.
-    ExpectInOrder(ReadFrom(PartitionOf("t"), header.next_offset()), header.next_offset(), kRecords);
-    // And writing goes on.
-    EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
-    CloseCleanly();
-    Open();
-    ExpectInOrder(ReadFrom(PartitionOf("t"), header.next_offset()), header.next_offset(),
-                  kRecords + 1);
-    Crash();
-  }
-}
-
-TEST_F(SegmentDamageTest, IndexesAreHints) {
-  for (const char* file :
-       {"t-0/00000000000000000000.index", "t-0/00000000000000000000.timeindex"}) {
-    for (const std::string& content :
-         {std::string(), std::string(1'000, '\0'), std::string(999, '\x7f')}) {
-      std::filesystem::remove_all(options_.data_dir);
-      MakeStore();
-      if (content.empty()) {
-        std::filesystem::remove(PathOf(file));
-      } else {
-        WriteFile(PathOf(file), content);
-      }
-      Open();
-      ExpectInOrder(ReadFrom(PartitionOf("t"), 17'777), 17'777, kRecords);
-      EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
-      CloseCleanly();
-      Open();
-      ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, kRecords + 1);
-      Crash();
-    }
-  }
-}
-
-TEST_F(SegmentDamageTest, ALogThatWasCutShortLosesItsEndOnly) {
-  MakeStore();
-  const auto batches = Batches();
-  const auto& [position, header] = batches[batches.size() - 2];
-  std::filesystem::resize_file(LogPath(), position + 100);
-  Open();
-  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
-  EXPECT_EQ(engine_->recovery().damage[0].first_offset, header.base_offset);
-  EXPECT_EQ(engine_->recovery().damage[0].end_offset, kRecords);
-  std::vector<LostRange> lost;
-  ExpectInOrder(ReadFrom(PartitionOf("t"), 0, &lost), 0, header.base_offset);
-  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
-  CloseCleanly();
-  Open();
-  ExpectInOrder(ReadFrom(PartitionOf("t"), kRecords), kRecords, kRecords + 1);
-}
-
-TEST_F(SegmentDamageTest, AMissingLogIsTold) {
-  MakeStore();
-  std::filesystem::remove(LogPath());
-  Open();
-  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
-  EXPECT_EQ(engine_->recovery().damage[0].first_offset, 0);
-  EXPECT_EQ(engine_->recovery().damage[0].end_offset, kRecords);
-  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
 }
 
 }  // namespace

@@ -1,0 +1,183 @@
+// Damage to segments and their indexes: every intact batch stays readable at its offset, what is
+// lost is told exactly.
+#include "tests/support/damage_fixture.h"
+
+namespace tidemark::testing {
+namespace {
+
+class SegmentDamageTest : public DamageFixture {
+ protected:
+  static constexpr int64_t kRecords = 30'000;
+  std::string LogPath() const { return PathOf("t-0/00000000000000000000.log"); }
+  // One segment with several batches, after a clean stop.
+  void MakeStore() {
+    Open();
+    Partition& partition = MakeTopic("t");
+    for (int64_t i = 0; i < kRecords; ++i) {
+      Append(partition, ValueOf(i), Durability::buffered);
+      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
+    }
+    CloseCleanly();
+  }
+  std::vector<std::pair<uint64_t, record::BatchHeader>> Batches() {
+    const std::string log = ReadFile(LogPath());
+    std::vector<std::pair<uint64_t, record::BatchHeader>> batches;
+    for (uint64_t at = 0; at < log.size(); at += batches.back().second.total_bytes()) {
+      batches.emplace_back(at, *record::DecodeBatchHeader(base::AsBytes(log).subspan(at)));
+    }
+    return batches;
+  }
+};
+
+TEST_F(SegmentDamageTest, OneBadBatchCostsOneBatch) {
+  for (uint64_t where : {0u, 8u, 16u, 20u, 61u, 5'000u}) {  // offset, length, magic, crc, data
+    SCOPED_TRACE(where);
+    std::filesystem::remove_all(options_.data_dir);
+    MakeStore();
+    const auto batches = Batches();
+    ASSERT_GT(batches.size(), 4u);
+    const auto& [position, header] = batches[2];
+    Overwrite(LogPath(), position + where, "\xff\xff\xff\xff");
+    Open();
+    std::vector<LostRange> lost;
+    const auto records = ReadFrom(PartitionOf("t"), 0, &lost);
+    ASSERT_EQ(lost.size(), 1u);
+    EXPECT_EQ(lost[0].first_offset, header.base_offset);
+    EXPECT_EQ(lost[0].end_offset, header.next_offset());
+    EXPECT_EQ(records.size(), static_cast<size_t>(kRecords - header.record_count));
+    // Reading from behind the damage does not stumble over it.
+    ExpectInOrder(ReadFrom(PartitionOf("t"), header.next_offset()), header.next_offset(), kRecords);
+    // And writing goes on.
+    EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+    CloseCleanly();
+    Open();
+    ExpectInOrder(ReadFrom(PartitionOf("t"), header.next_offset()), header.next_offset(),
+                  kRecords + 1);
+    Crash();
+  }
+}
+
+TEST_F(SegmentDamageTest, IndexesAreHints) {
+  for (const char* file :
+       {"t-0/00000000000000000000.index", "t-0/00000000000000000000.timeindex"}) {
+    for (const std::string& content :
+         {std::string(), std::string(1'000, '\0'), std::string(999, '\x7f')}) {
+      std::filesystem::remove_all(options_.data_dir);
+      MakeStore();
+      if (content.empty()) {
+        std::filesystem::remove(PathOf(file));
+      } else {
+        WriteFile(PathOf(file), content);
+      }
+      Open();
+      ExpectInOrder(ReadFrom(PartitionOf("t"), 17'777), 17'777, kRecords);
+      EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+      CloseCleanly();
+      Open();
+      ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, kRecords + 1);
+      Crash();
+    }
+  }
+}
+
+TEST_F(SegmentDamageTest, ALogThatWasCutShortLosesItsEndOnly) {
+  MakeStore();
+  const auto batches = Batches();
+  const auto& [position, header] = batches[batches.size() - 2];
+  std::filesystem::resize_file(LogPath(), position + 100);
+  Open();
+  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
+  EXPECT_EQ(engine_->recovery().damage[0].first_offset, header.base_offset);
+  EXPECT_EQ(engine_->recovery().damage[0].end_offset, kRecords);
+  std::vector<LostRange> lost;
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0, &lost), 0, header.base_offset);
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+  CloseCleanly();
+  Open();
+  ExpectInOrder(ReadFrom(PartitionOf("t"), kRecords), kRecords, kRecords + 1);
+}
+
+TEST_F(SegmentDamageTest, AMissingLogIsTold) {
+  MakeStore();
+  std::filesystem::remove(LogPath());
+  Open();
+  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
+  EXPECT_EQ(engine_->recovery().damage[0].first_offset, 0);
+  EXPECT_EQ(engine_->recovery().damage[0].end_offset, kRecords);
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+}
+
+// A store of several segments: their base offsets, each with its end.
+class ManySegmentsTest : public DamageFixture {
+ protected:
+  static constexpr int64_t kRecords = 30'000;
+  void MakeStore() {
+    Open();
+    TopicConfig config;
+    config.segment_bytes = int64_t{512} << 10;
+    Partition& partition = MakeTopic("t", config);
+    for (int64_t i = 0; i < kRecords; ++i) {
+      Append(partition, ValueOf(i), Durability::buffered);
+      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
+    }
+    CloseCleanly();
+    bases_ = *storage::ListSegments(io::SystemFiles(), PathOf("t-0"));
+    ASSERT_GE(bases_.size(), 4u);
+  }
+  std::string LogPath(size_t segment) const {
+    return storage::SegmentPath(PathOf("t-0"), bases_[segment], storage::SegmentFile::log);
+  }
+  void ExpectLost(int64_t first, int64_t end, int64_t log_end) {
+    std::vector<LostRange> lost;
+    const auto records = ReadFrom(PartitionOf("t"), 0, &lost);
+    ASSERT_EQ(lost.size(), 1u);
+    EXPECT_EQ(lost[0].first_offset, first);
+    EXPECT_EQ(lost[0].end_offset, end);
+    ASSERT_EQ(static_cast<int64_t>(records.size()), log_end - (end - first));
+    for (const ReadRecord& record : records) ASSERT_EQ(record.value, ValueOf(record.offset));
+  }
+  std::vector<int64_t> bases_;
+};
+
+// The opening behind the one that had found the active segment missing took all that was there for
+// what a crash has left, and removed it.
+TEST_F(ManySegmentsTest, AMissingActiveSegmentCostsOnlyItsOwnRecords) {
+  MakeStore();
+  std::filesystem::remove(LogPath(bases_.size() - 1));
+  Open();
+  ASSERT_EQ(engine_->recovery().damage.size(), 1u);
+  EXPECT_EQ(engine_->recovery().damage[0].first_offset, bases_.back());
+  EXPECT_EQ(engine_->recovery().damage[0].end_offset, kRecords);
+  ExpectLost(bases_.back(), kRecords, kRecords);
+  for (const bool clean : {false, true, true}) {
+    SCOPED_TRACE(clean);
+    if (clean) {
+      CloseCleanly();
+    } else {
+      Crash();
+    }
+    Open();
+    EXPECT_TRUE(engine_->recovery().damage.empty());
+    ExpectLost(bases_.back(), kRecords, kRecords);
+  }
+  for (int64_t end = kRecords; end < kRecords + 3; ++end) {
+    EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(end)), end);
+    CloseCleanly();
+    Open();
+    EXPECT_TRUE(engine_->recovery().damage.empty());
+    ExpectLost(bases_.back(), kRecords, end + 1);
+  }
+}
+
+TEST_F(ManySegmentsTest, AMissingSealedSegmentCostsOnlyItsOwnRecords) {
+  MakeStore();
+  std::filesystem::remove(LogPath(1));
+  for (int opening = 0; opening < 2; ++opening) {
+    Open();
+    ExpectLost(bases_[1], bases_[2], kRecords);
+    CloseCleanly();
+  }
+}
+
+}  // namespace
+}  // namespace tidemark::testing
