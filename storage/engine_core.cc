@@ -164,7 +164,8 @@ Status EngineCore::Recover(bool journal_lost) {
   if (!context_.health.ok()) return context_.health;
   // Makes the incarnation durable, before anything is committed under it.
   packer_->set_checkpoints_allowed(true);
-  return packer_->WriteCheckpointNow(/*clean=*/false);
+  if (Status written = packer_->WriteCheckpointNow(/*clean=*/false); !written) return written;
+  return journal_->RestoreLength();
 }
 
 // --- Turns ---

@@ -108,13 +108,15 @@ Result<std::unique_ptr<Journal>> Journal::Open(const io::Environment& environmen
   }
   auto size = (*file)->Size();
   if (!size) return size.error();
-  const bool was_cut_short = *size < superblock->journal_bytes;
-  if (was_cut_short) {  // give it back its blocks, empty; what they held is gone
-    if (Status room = (*file)->Allocate(0, superblock->journal_bytes); !room) return room.error();
-  }
   std::unique_ptr<Journal> journal(new Journal(std::move(*file), *superblock));
-  journal->was_cut_short_ = was_cut_short;
+  journal->was_cut_short_ = *size < superblock->journal_bytes;
   return journal;
+}
+
+Status Journal::RestoreLength() {
+  if (!was_cut_short_) return {};
+  if (Status room = file_->Allocate(0, superblock_.journal_bytes); !room) return room;
+  return file_->Flush();
 }
 
 Journal::Journal(std::unique_ptr<io::File> file, const Superblock& superblock)

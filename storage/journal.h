@@ -36,6 +36,9 @@ class Journal {
   const Superblock& superblock() const { return superblock_; }
   // The file was shorter than its superblock says when it was opened.
   bool was_cut_short() const { return was_cut_short_; }
+  // Gives it back its blocks, empty. Only once a checkpoint is durable that knows what they held
+  // for lost: until then the next opening must see that they are missing.
+  Status RestoreLength();
 
   // Goes on behind what a scan has found; `live` are the commits that replay would still need.
   struct LiveCommit {

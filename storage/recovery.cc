@@ -44,6 +44,9 @@ Status Recovery::ReplayJournal(const Checkpoint* checkpoint, bool brand_new, boo
         [this](const FoundCommit& commit, base::ByteSpan data) { return Visit(commit, data); });
     if (!end) return end.error();
     end_ = *end;
+    // No commit and no checkpoint: made anew for one that was lost, by an opening that went no
+    // further.
+    if (checkpoint == nullptr && end_.next_sequence == 1) journal_lost = true;
   }
   const bool clean = checkpoint != nullptr && checkpoint->clean;
   if (journal_.was_cut_short() && !clean) {

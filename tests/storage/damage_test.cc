@@ -2,7 +2,9 @@
 // offset ever names two records.
 #include "base/hash.h"
 #include "storage/journal_format.h"
+#include "storage/open.h"
 #include "tests/support/damage_fixture.h"
+#include "tests/support/fault_world.h"
 
 namespace tidemark::testing {
 namespace {
@@ -209,6 +211,35 @@ TEST_F(DamageTest, AJournalThatWasCutShortAfterACrashIsTold) {
     // After a clean stop nothing in the ring is needed; after a crash nobody knows what it held.
     EXPECT_EQ(engine_->recovery().damage.empty(), clean);
     EXPECT_EQ(PartitionOf("t").end_offset() >= int64_t{1} << 31, !clean);
+    Crash();
+  }
+}
+
+// The opening that finds the journal lost or cut short may itself be cut off before its checkpoint:
+// the next one must leave the same offsets free.
+TEST_F(DamageTest, WhatALostJournalMayHaveGivenOutIsNotForgottenByACrashWhileOpening) {
+  for (const bool missing : {false, true}) {
+    SCOPED_TRACE(missing);
+    std::filesystem::remove_all(options_.data_dir);
+    Open();
+    AppendDurably(MakeTopic("t"), ValueOf(0));
+    Crash();
+    if (missing) {
+      std::filesystem::remove(PathOf("journal"));
+    } else {
+      std::filesystem::resize_file(PathOf("journal"), SuperblockOf().ring_begin);
+    }
+    FaultWorld world;
+    world.fail_write = [&](const std::string& path, base::ByteSpan bytes) {
+      return path == PathOf("journal") && base::AsText(bytes).starts_with("TMCHECK1");
+    };
+    ASSERT_FALSE(storage::OpenEngine(world.environment(), options_).ok());
+    Open();
+    EXPECT_GE(PartitionOf("t").end_offset(), int64_t{1} << 31);
+    const int64_t end = PartitionOf("t").end_offset();
+    CrashAndOpen();
+    EXPECT_EQ(PartitionOf("t").end_offset(), end);
+    EXPECT_TRUE(engine_->recovery().damage.empty());
     Crash();
   }
 }

@@ -26,6 +26,10 @@ class FaultWorld {
     return 0;
   };
 
+  // Asked for each write, too: true makes it fail.
+  std::function<bool(const std::string& path, base::ByteSpan bytes)> fail_write =
+      [](const std::string&, base::ByteSpan) { return false; };
+
   // What the disk says is left, if not the truth.
   std::optional<uint64_t> free_bytes;
 
@@ -56,6 +60,9 @@ class FaultWorld {
     }
     Status WriteAt(uint64_t offset, base::ByteSpan bytes, io::Durable durable) override {
       if (Status asked = world_.Ask(Call::write, path()); !asked.ok()) return asked;
+      if (world_.fail_write(path(), bytes)) {
+        return Error(ErrorCode::io_error, path() + ": fault", EIO);
+      }
       return file_->WriteAt(offset, bytes, durable);
     }
     Status Flush() override {
