@@ -67,6 +67,22 @@ Status EnsureWriter(io::FileSystem& files, PartitionCore& partition, int64_t act
 
 }  // namespace
 
+// An active segment that a crash has left may have unfinished indexes though nobody wrote to it
+// since. False: there is none, or it is damaged, which a clean stop leaves as it is.
+bool Packer::EnsureWriterToFinish(PartitionCore& partition) {
+  if (partition.writer) return true;
+  const bool unfinished = !partition.indexes_finished && partition.active_flushed_bytes() > 0;
+  if (!unfinished) return false;
+  std::string warning;
+  const Status made = EnsureWriter(
+      context_.environment.files, partition, partition.active_base_offset(),
+      partition.active_flushed_bytes(),
+      static_cast<uint32_t>(partition.topic().config().index_interval_bytes), &warning);
+  if (!made.ok()) warning = made.error().message();
+  if (!warning.empty()) context_.Tell(NoticeLevel::warning, warning);
+  return made.ok();
+}
+
 bool Packer::FlushIsDue() const {
   if (unflushed_.empty()) return false;
   if (unflushed_bytes_ >= kUnflushedBytes) return true;

@@ -160,7 +160,7 @@ Status Packer::FinishWriters() {
   TIDEMARK_CHECK(job_ == Job::none);
   Status result;
   ForEachPartition(topics_, [&](PartitionCore& partition) {
-    if (!result.ok() || !partition.writer) return;
+    if (!result.ok() || !EnsureWriterToFinish(partition)) return;
     result = partition.writer->Finish();
     context_.stats.segment_bytes_written += partition.writer->TakeBytesWritten();
   });

@@ -38,8 +38,8 @@ class Packer {
   void Drain();
   void StopDraining() { draining_ = false; }
   bool drained() const;
-  // Completes and flushes the indexes of all segments that were written to: at a clean stop, when
-  // drained.
+  // Completes and flushes the indexes of all active segments that were written to since the last
+  // clean stop, before a crash too: at a clean stop, when drained.
   Status FinishWriters();
   // A checkpoint shall be written; done when checkpoint_pending() is false again.
   void RequestCheckpoint() { checkpoint_wanted_ = true; }
@@ -70,6 +70,7 @@ class Packer {
   Pressure CurrentPressure() const;
   int LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const;
 
+  bool EnsureWriterToFinish(PartitionCore& partition);
   bool StartPack();
   void FinishPack(PackWork& work);
   void PackOnWorker(PackItem& item);

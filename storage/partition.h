@@ -101,6 +101,7 @@ class PartitionCore {
   bool in_pack_queue = false;
   bool deleted = false;
   bool moved = false;                       // named by the poll that runs
+  bool indexes_finished = true;             // of the active segment, by the last clean stop
   std::unique_ptr<SegmentWriter> writer;    // the worker's while work is with it
   bool writer_dirty = false;                // has unflushed batches
   std::vector<int64_t> unflushed_segments;  // made since the last flush

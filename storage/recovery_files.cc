@@ -23,6 +23,7 @@ Status Recovery::RestoreFiles(const Checkpoint* checkpoint, bool journal_lost) {
   }
   for (const auto& topic : topics_) {
     for (const auto& partition : topic->partitions()) {
+      partition->indexes_finished = by_checkpoint && checkpoint->clean;
       const auto found = entries.find({topic->description().id, partition->index()});
       Status restored =
           by_checkpoint

@@ -107,6 +107,25 @@ TEST_F(SegmentDamageTest, AMissingLogIsTold) {
   EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
 }
 
+// After a crash without new records the clean stop had no writer, and left the indexes as they
+// were.
+TEST_F(SegmentDamageTest, ACleanStopLeavesCompleteIndexesOfWhatACrashHasLeft) {
+  MakeStore();
+  const std::string index = PathOf("t-0/00000000000000000000.index");
+  const std::string times = PathOf("t-0/00000000000000000000.timeindex");
+  const std::string whole_index = ReadFile(index);
+  const std::string whole_times = ReadFile(times);
+  ASSERT_GT(whole_index.size(), 16u);
+  Open();
+  Crash();
+  std::filesystem::resize_file(index, 8);
+  std::filesystem::remove(times);
+  Open();
+  CloseCleanly();
+  EXPECT_EQ(ReadFile(index), whole_index);
+  EXPECT_EQ(ReadFile(times), whole_times);
+}
+
 // A store of several segments: their base offsets, each with its end.
 class ManySegmentsTest : public DamageFixture {
  protected:
