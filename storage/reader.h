@@ -11,6 +11,7 @@
 
 #include "record/batch.h"
 #include "storage/context.h"
+#include "storage/offset_chain.h"
 #include "storage/partition.h"
 #include "tidemark/engine.h"
 
@@ -40,19 +41,32 @@ class ReaderCore {
   Step StepInTail();
   Result<Step> StepInSegment();
   Result<Step> StepInBuffer();
-  Result<Step> Deliver(const record::BatchHeader& header, base::ByteSpan bytes);
   Step UseSegment(int64_t base_offset, SegmentEntry& entry);
+  base::ByteSpan Buffered(uint64_t position) const;
+  bool IsInOrder(const record::BatchHeader& header, base::ByteSpan behind) const;
+  Result<Step> TakeBatch(const record::BatchHeader& header, base::ByteSpan bytes);
+  Result<Step> Deliver(const record::BatchHeader& header, base::ByteSpan bytes);
+  Step MeetDamage(const std::string& cause);
+  Error LostError(const std::string& cause, int64_t first) const;
+  Result<Step> LeaveSegment();
+  void LookUp();
+  void UseHints();
+  void BeginAtOffsetHint();
+  Step DropOffsetHint();
+  Step DropTimeHint();
+  bool HintNames(const record::BatchHeader& header) const;
+  bool CheckTimeHint(const record::BatchHeader& header);
+
   void OpenInBackground(int64_t base_offset);
   Step ReadInBackground(uint64_t bytes);
-  Step SearchBehindDamage(std::string cause);
-  Step LeaveSegment();
+  Step SearchBehindDamage(const std::string& cause);
   Result<Step> TakePending();
   Result<Step> TakeOpened(Pending& pending);
   Result<Step> TakeFound(Pending& pending);
   void MoveOverHole(int64_t to, const std::string& cause);
   std::optional<uint64_t> FlushedLimit(int64_t base_offset) const;
-  int64_t NextSegmentBase() const;
-  uint64_t LookUpPosition() const;
+  // Where the offsets behind a segment begin.
+  int64_t NextSegmentBase(int64_t base_offset) const;
   // Where the wanted record is among these, if anywhere; resets the search when it is found.
   bool FindWanted(RecordRange::Encoded* records);
   void ForgetSegment();
@@ -68,7 +82,13 @@ class ReaderCore {
 
   std::shared_ptr<OpenSegment> segment_;   // the one that is being read
   std::optional<uint64_t> file_position_;  // of the next batch in it; nullopt: to be looked up
-  std::vector<std::byte> buffer_;          // its bytes from buffer_begin_ on
+  OffsetChain chain_;                      // along the batches up to there
+  std::string damage_;                     // met behind the last batch that was in order
+  // Entries of its indexes by which the search came here, until the batches have borne them out.
+  std::optional<size_t> offset_hint_;
+  std::optional<size_t> time_hint_;
+  int64_t search_begin_ = 0;       // the position at which it had begun
+  std::vector<std::byte> buffer_;  // its bytes from buffer_begin_ on
   uint64_t buffer_begin_ = 0;
   std::vector<std::byte> decompressed_;
   std::vector<std::byte> tail_batch_;

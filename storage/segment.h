@@ -88,27 +88,44 @@ struct OpenSegment {
   index::TimeIndex times;
   int64_t max_timestamp_ms = INT64_MIN;  // of all its batches
   int64_t next_offset = 0;               // behind its last batch
+  std::optional<int64_t> offset_limit;   // what follows `log_bytes` has no offset below
 };
-// `log_bytes_limit`: length that counts (the flushed length of an active segment); nullopt: the
-// file's size.
+// Where a segment ends; nullopt: that is not known.
+struct SegmentEnd {
+  std::optional<uint64_t> log_bytes;    // that count (flushed, of an active segment)
+  std::optional<int64_t> offset_limit;  // where the offsets of what follows begin
+};
 Result<std::unique_ptr<OpenSegment>> OpenSegmentForReading(io::FileSystem& files,
                                                            const std::string& folder,
-                                                           int64_t base_offset,
-                                                           std::optional<uint64_t> log_bytes_limit);
+                                                           int64_t base_offset, SegmentEnd end);
 
 // Walks over the batch headers of [from_position, end): for each, `visit` (false: stop). Reads
-// headers only. Stops with ok at the end; corrupt names the position where no batch stands.
+// headers only. Stops with ok at the end; corrupt names the position where no batch stands, or one
+// whose base offset is not to be believed.
 struct BatchAt {
   uint64_t position = 0;
   record::BatchHeader header;
 };
+// What is known of the offsets in a range of a log from elsewhere.
+struct OffsetBounds {
+  std::optional<int64_t> begin;  // where the first batch belongs, at the earliest
+  std::optional<int64_t> end;    // what follows the range has no offset below
+};
 Status WalkBatchHeaders(io::File& log, uint64_t from_position, uint64_t end_position,
-                        const std::function<bool(const BatchAt&)>& visit);
+                        const std::function<bool(const BatchAt&)>& visit, OffsetBounds bounds = {});
+
+// The header at `position`; nullopt: none that can be decoded, or whose batch would fit, is there.
+Result<std::optional<record::BatchHeader>> ReadBatchHeader(io::File& log, uint64_t position,
+                                                           uint64_t end_position);
 
 // The first intact batch (CRC and all) at or behind `from_position` whose base offset is at least
-// `min_offset`, searched byte by byte: what a reader goes on with behind damage. nullopt: none.
+// `min_offset`, searched byte by byte. nullopt: none.
 Result<std::optional<BatchAt>> FindNextIntactBatch(io::File& log, uint64_t from_position,
                                                    uint64_t end_position, int64_t min_offset);
+// The same behind what stands at `position` and cannot be read, or be believed: with what a reader
+// goes on. A whole batch there is passed over as a whole, since a record may hold a batch's bytes.
+Result<std::optional<BatchAt>> FindBatchBehindDamage(io::File& log, uint64_t position,
+                                                     uint64_t end_position, int64_t min_offset);
 
 // How much of a segment's log is intact from its start (every CRC read): where its valid bytes end,
 // and the offset behind its last batch. For a store whose checkpoints are lost.

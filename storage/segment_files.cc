@@ -44,10 +44,13 @@ Result<int64_t> NextOffset(io::File& log, int64_t base_offset, uint64_t log_byte
   int64_t next_offset = base_offset;
   const uint64_t from =
       offsets.entries().empty() ? 0 : static_cast<uint64_t>(offsets.entries().back().position);
-  const Status walked = WalkBatchHeaders(log, from, log_bytes, [&](const BatchAt& batch) {
+  OffsetBounds bounds;
+  if (from == 0) bounds.begin = base_offset;
+  const auto visit = [&](const BatchAt& batch) {
     next_offset = batch.header.next_offset();
     return true;
-  });
+  };
+  const Status walked = WalkBatchHeaders(log, from, log_bytes, visit, bounds);
   if (!walked.ok() && walked.error().code() != ErrorCode::corrupt) return walked.error();
   return next_offset;
 }

@@ -30,14 +30,10 @@ std::vector<std::byte> ReadHint(io::FileSystem& files, const std::string& path,
 // means.
 Result<std::optional<record::BatchHeader>> BatchOf(io::File& log, int64_t base_offset,
                                                    uint64_t log_bytes, OffsetEntry entry) {
-  std::optional<record::BatchHeader> found;
-  const Status walked =
-      WalkBatchHeaders(log, PositionOf(entry), log_bytes, [&](const BatchAt& batch) {
-        if (batch.header.last_offset() - base_offset == entry.relative_offset) found = batch.header;
-        return false;
-      });
-  if (!walked.ok() && walked.error().code() != ErrorCode::corrupt) return walked.error();
-  return found;
+  auto header = ReadBatchHeader(log, PositionOf(entry), log_bytes);
+  if (!header) return header.error();
+  if (*header && (*header)->last_offset() - base_offset != entry.relative_offset) header->reset();
+  return header;
 }
 
 Status DropUnprovenOffsets(io::File& log, int64_t base_offset, uint64_t log_bytes,
@@ -85,7 +81,10 @@ Result<bool> IsProven(io::File& log, int64_t base_offset, uint64_t log_bytes,
     if (contradicted) return false;
     return indexed ? batch.position < PositionOf(*indexed) : !found;
   };
-  const Status walked = WalkBatchHeaders(log, floor ? PositionOf(*floor) : 0, log_bytes, visit);
+  OffsetBounds bounds;
+  if (!floor) bounds.begin = base_offset;
+  const Status walked =
+      WalkBatchHeaders(log, floor ? PositionOf(*floor) : 0, log_bytes, visit, bounds);
   if (!walked.ok() && walked.error().code() != ErrorCode::corrupt) return walked.error();
   return walked.ok() && found && !contradicted;
 }
@@ -131,15 +130,6 @@ IndexResumption Behind(OffsetEntry entry, const record::BatchHeader& header,
   return resumption;
 }
 
-std::optional<TimeEntry> LastUpTo(const index::TimeIndex& times, int32_t relative_offset) {
-  const auto entries = times.entries();
-  const auto above = std::upper_bound(
-      entries.begin(), entries.end(), relative_offset,
-      [](int32_t offset, const TimeEntry& entry) { return offset < entry.relative_offset; });
-  if (above == entries.begin()) return std::nullopt;
-  return *(above - 1);
-}
-
 }  // namespace
 
 Result<SegmentIndexes> LoadIndexes(io::FileSystem& files, const std::string& folder,
@@ -158,22 +148,6 @@ Result<SegmentIndexes> LoadIndexes(io::FileSystem& files, const std::string& fol
   status = DropUnprovenTimes(log, base_offset, log_bytes, indexes.offsets, &indexes.times);
   if (!status.ok()) return status.error();
   return indexes;
-}
-
-Result<IndexResumption> ResumeBehindLastEntry(io::File& log, int64_t base_offset,
-                                              uint32_t interval_bytes, SegmentIndexes* indexes) {
-  // Without any time entry nothing is known of the timestamps before: only the whole log can tell.
-  if (indexes->times.entries().empty()) indexes->offsets.TruncateToPosition(0);
-  if (indexes->offsets.entries().empty()) return FromTheStart(base_offset, interval_bytes);
-  const OffsetEntry last = indexes->offsets.entries().back();
-  const auto header = BatchOf(log, base_offset, UINT64_MAX, last);
-  if (!header) return header.error();
-  if (!*header) {  // proven a moment ago: the file changes under us
-    indexes->offsets.TruncateToPosition(0);
-    return FromTheStart(base_offset, interval_bytes);
-  }
-  return Behind(last, **header, LastUpTo(indexes->times, last.relative_offset), base_offset,
-                interval_bytes);
 }
 
 Result<IndexResumption> ResumeBehindProvenEntry(io::File& log, int64_t base_offset,

@@ -40,11 +40,8 @@ struct IndexResumption {
   int64_t next_offset = 0;  // behind the batch before `position`
 };
 
-// For reading: goes on behind the last offset entry, trusting the time entries that were kept.
-Result<IndexResumption> ResumeBehindLastEntry(io::File& log, int64_t base_offset,
-                                              uint32_t interval_bytes, SegmentIndexes* indexes);
-// For writing: drops every entry that depends on a time entry that may have been lost, so that the
-// walk makes them anew and both files become what Kafka's recovery makes of the log.
+// Drops every entry that depends on a time entry that may have been lost, so that the walk makes
+// them anew and both indexes become what Kafka's recovery makes of the log.
 Result<IndexResumption> ResumeBehindProvenEntry(io::File& log, int64_t base_offset,
                                                 uint64_t log_bytes, uint32_t interval_bytes,
                                                 SegmentIndexes* indexes);

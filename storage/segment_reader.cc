@@ -19,7 +19,9 @@ Status Complete(OpenSegment* segment, IndexResumption resumption, SegmentIndexes
     segment->max_timestamp_ms = std::max(segment->max_timestamp_ms, batch.header.max_timestamp_ms);
     return true;
   };
-  Status walked = WalkBatchHeaders(*segment->log, resumption.position, segment->log_bytes, visit);
+  const OffsetBounds bounds{resumption.next_offset, segment->offset_limit};
+  Status walked =
+      WalkBatchHeaders(*segment->log, resumption.position, segment->log_bytes, visit, bounds);
   if (!walked.ok() && walked.error().code() != ErrorCode::corrupt) return walked;
   segment->next_offset = resumption.next_offset;
   return {};
@@ -27,9 +29,9 @@ Status Complete(OpenSegment* segment, IndexResumption resumption, SegmentIndexes
 
 }  // namespace
 
-Result<std::unique_ptr<OpenSegment>> OpenSegmentForReading(
-    io::FileSystem& files, const std::string& folder, int64_t base_offset,
-    std::optional<uint64_t> log_bytes_limit) {
+Result<std::unique_ptr<OpenSegment>> OpenSegmentForReading(io::FileSystem& files,
+                                                           const std::string& folder,
+                                                           int64_t base_offset, SegmentEnd end) {
   auto segment = std::make_unique<OpenSegment>();
   segment->base_offset = base_offset;
   auto log = files.Open(SegmentPath(folder, base_offset, SegmentFile::log), {});
@@ -37,12 +39,13 @@ Result<std::unique_ptr<OpenSegment>> OpenSegmentForReading(
   segment->log = *std::move(log);
   const auto size = segment->log->Size();
   if (!size) return size.error();
-  segment->log_bytes = std::min(*size, log_bytes_limit.value_or(UINT64_MAX));
+  segment->log_bytes = std::min(*size, end.log_bytes.value_or(UINT64_MAX));
+  segment->offset_limit = end.offset_limit;
 
   auto indexes = LoadIndexes(files, folder, base_offset, *segment->log, segment->log_bytes);
   if (!indexes) return indexes.error();
-  const auto resumption =
-      ResumeBehindLastEntry(*segment->log, base_offset, kIntervalBytes, &*indexes);
+  const auto resumption = ResumeBehindProvenEntry(*segment->log, base_offset, segment->log_bytes,
+                                                  kIntervalBytes, &*indexes);
   if (!resumption) return resumption.error();
   const Status completed = Complete(segment.get(), *resumption, &*indexes);
   if (!completed.ok()) return completed.error();

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "storage/offset_chain.h"
 #include "storage/segment.h"
 
 namespace tidemark::storage {
@@ -127,9 +128,9 @@ class BatchSearch {
 }  // namespace
 
 Status WalkBatchHeaders(io::File& log, uint64_t from_position, uint64_t end_position,
-                        const std::function<bool(const BatchAt&)>& visit) {
+                        const std::function<bool(const BatchAt&)>& visit, OffsetBounds bounds) {
   Window window(log, end_position, kHeaderWindowBytes);
-  int64_t least_offset = 0;
+  OffsetChain chain(bounds.begin);
   BatchAt batch{from_position, {}};
   while (batch.position < end_position) {
     const auto bytes = window.At(batch.position, record::kBatchHeaderBytes);
@@ -140,23 +141,55 @@ Status WalkBatchHeaders(io::File& log, uint64_t from_position, uint64_t end_posi
       return NoBatchAt(log, batch.position,
                        "its " + std::to_string(header->total_bytes()) + " bytes do not fit");
     }
-    // The base offset has no checksum. That it goes on upwards is all that can be seen of it.
-    if (header->base_offset < least_offset) {
-      return NoBatchAt(log, batch.position,
-                       "its base offset " + std::to_string(header->base_offset) + " is below " +
-                           std::to_string(least_offset));
-    }
     batch.header = *header;
+    const uint64_t next_position = batch.position + header->total_bytes();
+    std::optional<int64_t> follower = bounds.end;
+    if (next_position < end_position) {
+      const auto next_bytes = window.At(next_position, record::kBatchHeaderBytes);
+      if (!next_bytes) return next_bytes.error();
+      const auto next = record::DecodeBatchHeader(*next_bytes);
+      follower = next ? std::optional(next->base_offset) : std::nullopt;
+    }
+    if (!chain.Believes(batch.header, follower)) {
+      return NoBatchAt(log, batch.position,
+                       "its base offset " + std::to_string(header->base_offset) +
+                           " contradicts the batches around it");
+    }
     if (!visit(batch)) return {};
-    least_offset = header->next_offset();
-    batch.position += header->total_bytes();
+    chain.Take(batch.header);
+    batch.position = next_position;
   }
   return {};
+}
+
+Result<std::optional<record::BatchHeader>> ReadBatchHeader(io::File& log, uint64_t position,
+                                                           uint64_t end_position) {
+  Window window(log, end_position, record::kBatchHeaderBytes);
+  const auto bytes = window.At(position, record::kBatchHeaderBytes);
+  if (!bytes) return bytes.error();
+  const auto header = record::DecodeBatchHeader(*bytes);
+  if (!header || header->total_bytes() > end_position - position)
+    return std::optional<record::BatchHeader>();
+  return std::optional<record::BatchHeader>(*header);
 }
 
 Result<std::optional<BatchAt>> FindNextIntactBatch(io::File& log, uint64_t from_position,
                                                    uint64_t end_position, int64_t min_offset) {
   return BatchSearch(log, end_position, min_offset).From(from_position);
+}
+
+Result<std::optional<BatchAt>> FindBatchBehindDamage(io::File& log, uint64_t position,
+                                                     uint64_t end_position, int64_t min_offset) {
+  const auto header = ReadBatchHeader(log, position, end_position);
+  if (!header) return header.error();
+  uint64_t from = position + 1;
+  if (*header) {
+    Window window(log, end_position, kScanWindowBytes);
+    const auto intact = HasItsCrc(window, position, **header);
+    if (!intact) return intact.error();
+    if (*intact) from = position + (*header)->total_bytes();
+  }
+  return FindNextIntactBatch(log, from, end_position, min_offset);
 }
 
 Result<IntactPrefix> MeasureIntactPrefix(io::FileSystem& files, const std::string& folder,
@@ -169,14 +202,14 @@ Result<IntactPrefix> MeasureIntactPrefix(io::FileSystem& files, const std::strin
   IntactPrefix prefix{0, base_offset};
   Window window(**log, *size, kScanWindowBytes);
   Status failed;
-  const Status walked = WalkBatchHeaders(**log, 0, *size, [&](const BatchAt& batch) {
-    if (batch.header.base_offset < base_offset) return false;
+  const auto visit = [&](const BatchAt& batch) {
     const auto intact = HasItsCrc(window, batch.position, batch.header);
     if (!intact) failed = intact.error();
     if (!intact || !*intact) return false;
     prefix = {batch.position + batch.header.total_bytes(), batch.header.next_offset()};
     return true;
-  });
+  };
+  const Status walked = WalkBatchHeaders(**log, 0, *size, visit, {.begin = base_offset, .end = {}});
   if (!failed.ok()) return failed.error();
   if (!walked.ok() && walked.error().code() != ErrorCode::corrupt) return walked.error();
   return prefix;

@@ -73,13 +73,15 @@ Status WalkPastDamage(io::File& log, uint64_t end_position, IndexResumption* res
                       SegmentIndexes* indexes) {
   uint64_t position = resumption->position;
   for (;;) {
-    Status walked = WalkBatchHeaders(log, position, end_position, [&](const BatchAt& batch) {
+    const auto visit = [&](const BatchAt& batch) {
       AddToIndexes(batch, resumption, indexes);
       return true;
-    });
+    };
+    const OffsetBounds bounds{resumption->next_offset, std::nullopt};
+    Status walked = WalkBatchHeaders(log, position, end_position, visit, bounds);
     if (walked.ok() || walked.error().code() != ErrorCode::corrupt) return walked;
-    const auto next = FindNextIntactBatch(log, std::max(position, resumption->position) + 1,
-                                          end_position, resumption->next_offset);
+    const auto next = FindBatchBehindDamage(log, std::max(position, resumption->position),
+                                            end_position, resumption->next_offset);
     if (!next) return next.error();
     if (!*next) return {};
     position = (*next)->position;

@@ -107,6 +107,117 @@ TEST_F(SegmentDamageTest, AMissingLogIsTold) {
   EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
 }
 
+// The base offset has no checksum: records would have been shown at offsets that are not theirs.
+TEST_F(SegmentDamageTest, AWrongBaseOffsetIsNeverBelieved) {
+  MakeStore();
+  const auto batches = Batches();
+  ASSERT_GT(batches.size(), 4u);
+  for (const size_t which : {size_t{0}, size_t{1}, size_t{3}, batches.size() - 1}) {
+    const auto& [position, header] = batches[which];
+    for (const int64_t wrong :
+         {int64_t{0}, header.base_offset - 1, header.base_offset + 1,
+          header.base_offset + header.last_offset_delta, header.base_offset + 100'000,
+          header.base_offset ^ 0x0100, header.base_offset | int64_t{1} << 40}) {
+      if (wrong < 0 || wrong == header.base_offset) continue;
+      SCOPED_TRACE(std::to_string(which) + ": " + std::to_string(wrong));
+      std::string bytes(8, '\0');
+      base::StoreBig(reinterpret_cast<std::byte*>(bytes.data()), wrong);
+      Overwrite(LogPath(), position, bytes);
+      Open();
+      std::vector<LostRange> lost;
+      const auto records = ReadFrom(PartitionOf("t"), 0, &lost);
+      ASSERT_EQ(lost.size(), 1u);
+      EXPECT_EQ(lost[0].first_offset, header.base_offset);
+      EXPECT_EQ(lost[0].end_offset, header.next_offset());
+      EXPECT_EQ(records.size(), static_cast<size_t>(kRecords - header.record_count));
+      for (const ReadRecord& record : records) ASSERT_EQ(record.value, ValueOf(record.offset));
+      ExpectInOrder(ReadFrom(PartitionOf("t"), header.next_offset()), header.next_offset(),
+                    kRecords);
+      CloseCleanly();
+      base::StoreBig(reinterpret_cast<std::byte*>(bytes.data()), header.base_offset);
+      Overwrite(LogPath(), position, bytes);
+    }
+  }
+}
+
+// Entries that go upwards, as they should, but name a place that is not theirs.
+TEST_F(SegmentDamageTest, AWrongIndexEntryHidesNoBatch) {
+  MakeStore();
+  const auto batches = Batches();
+  const std::string path = PathOf("t-0/00000000000000000000.index");
+  const std::string whole = ReadFile(path);
+  ASSERT_GT(whole.size(), 3 * index::kOffsetEntryBytes);
+  for (const int32_t change : {-1, 1, 500, -500}) {
+    for (const size_t field : {size_t{0}, size_t{4}}) {
+      SCOPED_TRACE(std::to_string(change) + " at " + std::to_string(field));
+      std::string damaged = whole;
+      std::byte* const entry =
+          reinterpret_cast<std::byte*>(damaged.data()) + index::kOffsetEntryBytes + field;
+      base::StoreBig(entry, base::LoadBig<int32_t>(entry) + change);
+      WriteFile(path, damaged);
+      Open();
+      for (size_t i = 0; i < 5; ++i) {
+        for (const int64_t offset :
+             {batches[i].second.base_offset, batches[i].second.last_offset()}) {
+          ExpectInOrder(ReadFrom(PartitionOf("t"), offset), offset, kRecords);
+        }
+      }
+      CloseCleanly();
+    }
+  }
+}
+
+// The index leads to a damaged batch, and the wanted offset is in the middle of the one behind it.
+TEST_F(SegmentDamageTest, ASearchThatBeginsInDamageLosesNothingBehindIt) {
+  MakeStore();
+  const auto batches = Batches();
+  Overwrite(LogPath(), batches[2].first + 16, "XXXXXX");
+  Open();
+  const int64_t wanted = batches[3].second.base_offset + 1;
+  ExpectInOrder(ReadFrom(PartitionOf("t"), wanted), wanted, kRecords);
+}
+
+TEST_F(SegmentDamageTest, AWrongTimeEntryHidesNoRecord) {
+  constexpr int64_t kEarly = 1'000'000;
+  Open();
+  Partition& partition = MakeTopic("t");
+  const std::string value = ValueOf(0, 1'000);
+  for (int64_t i = 0; i < 3'000; ++i) {
+    Record record;
+    record.value = value;
+    record.timestamp_ms = kEarly + i;
+    Append(partition, record);
+  }
+  CloseCleanly();
+  const std::string path = PathOf("t-0/00000000000000000000.timeindex");
+  const std::string whole = ReadFile(path);
+  ASSERT_GT(whole.size(), 3 * index::kTimeEntryBytes);
+  for (const int64_t change : {-300, -1, 1, 300}) {
+    for (const size_t field : {size_t{0}, size_t{8}}) {
+      SCOPED_TRACE(std::to_string(change) + " at " + std::to_string(field));
+      std::string damaged = whole;
+      std::byte* const entry =
+          reinterpret_cast<std::byte*>(damaged.data()) + index::kTimeEntryBytes + field;
+      if (field == 0) {
+        base::StoreBig(entry, base::LoadBig<int64_t>(entry) + change);
+      } else {
+        base::StoreBig(entry, static_cast<int32_t>(base::LoadBig<int32_t>(entry) + change));
+      }
+      WriteFile(path, damaged);
+      Open();
+      for (int64_t wanted = 0; wanted < 3'000; wanted += 50) {
+        auto reader = engine_->OpenReader(PartitionOf("t"), 0);
+        ASSERT_TRUE(reader.ok());
+        ASSERT_TRUE((*reader)->SeekToTimestamp(kEarly + wanted).ok());
+        const auto records = ReadToEnd(**reader);
+        ASSERT_FALSE(records.empty());
+        EXPECT_EQ(records[0].offset, wanted);
+      }
+      CloseCleanly();
+    }
+  }
+}
+
 // After a crash without new records the clean stop had no writer, and left the indexes as they
 // were.
 TEST_F(SegmentDamageTest, ACleanStopLeavesCompleteIndexesOfWhatACrashHasLeft) {

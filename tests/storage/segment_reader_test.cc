@@ -33,7 +33,7 @@ class SegmentReaderTest : public SegmentFixture {
   }
 
   std::unique_ptr<OpenSegment> OpenIt(std::optional<uint64_t> limit = std::nullopt) {
-    auto segment = OpenSegmentForReading(files_, folder(), kBase, limit);
+    auto segment = OpenSegmentForReading(files_, folder(), kBase, {limit, std::nullopt});
     EXPECT_TRUE(segment.ok()) << segment.error().ToString();
     return *std::move(segment);
   }
@@ -129,14 +129,14 @@ TEST_F(SegmentReaderTest, AnEmptySegmentEndsWhereItBegins) {
 }
 
 TEST_F(SegmentReaderTest, WithoutALogThereIsNoSegment) {
-  EXPECT_FALSE(OpenSegmentForReading(files_, folder(), 5, std::nullopt).ok());
+  EXPECT_FALSE(OpenSegmentForReading(files_, folder(), 5, {}).ok());
 }
 
 TEST_F(SegmentReaderTest, TimesBefore1970AreNotInTheIndexButKnown) {
   const auto writer = Resume(-1, 0);
   for (int i = 0; i < 40; ++i) Append(*writer, MakeBatch(5000 + i, 1, -1000 + i, 1000));
   ExpectOk(writer->Finish());
-  const auto segment = OpenSegmentForReading(files_, folder(), 5000, std::nullopt);
+  const auto segment = OpenSegmentForReading(files_, folder(), 5000, {});
   ASSERT_TRUE(segment.ok());
   EXPECT_THAT((*segment)->times.entries(), IsEmpty());
   EXPECT_EQ((*segment)->max_timestamp_ms, -1000 + 39);

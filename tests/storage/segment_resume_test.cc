@@ -138,7 +138,7 @@ TEST_F(SegmentResumeTest, DamageInTheLogDoesNotKeepOneFromGoingOn) {
   Append(*writer, MakeBatch(kBase + 500, 1, 9000, 10));
   ExpectOk(writer->Finish());
 
-  const auto segment = OpenSegmentForReading(files_, folder(), kBase, std::nullopt);
+  const auto segment = OpenSegmentForReading(files_, folder(), kBase, {});
   ASSERT_TRUE(segment.ok());
   EXPECT_EQ((*segment)->next_offset, kBase + 501);  // what stands behind the damage is indexed
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "index/offset_index.h"
 #include "record/batch.h"
 #include "storage/journal_format.h"
 #include "storage/segment.h"

@@ -1,0 +1,140 @@
+// The reader's part that works elsewhere: reads on the loop, opening segments and searching them on
+// the worker.
+#include <algorithm>
+#include <cerrno>
+
+#include "storage/reader_pending.h"
+
+namespace tidemark::storage {
+
+ReaderCore::Step ReaderCore::ReadInBackground(uint64_t bytes) {
+  pending_ = std::make_shared<Pending>(Pending::Kind::read);
+  pending_->context = &context_;
+  pending_->position = *file_position_;
+  pending_->segment = segment_;
+  pending_->buffer = std::move(buffer_);
+  buffer_.clear();
+  pending_->buffer.resize(std::min(bytes, segment_->log_bytes - *file_position_));
+  pending_->self = pending_;
+  pending_->operation.owner = pending_.get();
+  pending_->operation.done = [](io::Operation* operation) {
+    auto* pending = static_cast<Pending*>(operation->owner);
+    pending->done = true;
+    --pending->context->reads_in_flight;
+    pending->self.reset();  // may be the last that holds it
+  };
+  ++context_.reads_in_flight;
+  context_.environment.loop.Read(*segment_->log, pending_->position, pending_->buffer,
+                                 &pending_->operation);
+  return Step::pending;
+}
+
+std::optional<uint64_t> ReaderCore::FlushedLimit(int64_t base_offset) const {
+  if (base_offset != partition_.active_base_offset()) return std::nullopt;
+  return partition_.active_flushed_bytes();
+}
+
+void ReaderCore::OpenInBackground(int64_t base_offset) {
+  pending_ = std::make_shared<Pending>(Pending::Kind::open);
+  pending_->base_offset = base_offset;
+  const std::optional<uint64_t> limit = FlushedLimit(base_offset);
+  pending_->limit = limit;
+  const SegmentEnd end{limit,
+                       limit ? partition_.packed_end_offset() : NextSegmentBase(base_offset)};
+  auto pending = pending_;
+  io::FileSystem& files = context_.environment.files;
+  context_.environment.worker.Submit(
+      [&files, pending, folder = partition_.folder(), base_offset, end] {
+        auto opened = OpenSegmentForReading(files, folder, base_offset, end);
+        if (opened) {
+          pending->opened = std::move(*opened);
+        } else {
+          pending->status = opened.error();
+        }
+      },
+      [pending] { pending->done = true; });
+}
+
+// What stands at `file_position_` cannot be read or believed. It is told when it is known how far
+// the damage reaches: at the next batch that is in order, or the segment's end.
+ReaderCore::Step ReaderCore::SearchBehindDamage(const std::string& cause) {
+  if (damage_.empty()) {
+    damage_ = segment_->log->path() + " at " + std::to_string(*file_position_) + ": " + cause;
+  }
+  pending_ = std::make_shared<Pending>(Pending::Kind::search);
+  pending_->segment = segment_;
+  pending_->position = *file_position_;
+  auto pending = pending_;
+  // Not the offset that is wanted: the batch that holds it may begin below.
+  const int64_t min_offset = chain_.next_offset().value_or(segment_->base_offset);
+  context_.environment.worker.Submit(
+      [pending, min_offset] {
+        auto found = FindBatchBehindDamage(*pending->segment->log, pending->position,
+                                           pending->segment->log_bytes, min_offset);
+        if (found) {
+          pending->found = *found;
+        } else {
+          pending->status = found.error();
+        }
+      },
+      [pending] { pending->done = true; });
+  return Step::pending;
+}
+
+Result<ReaderCore::Step> ReaderCore::TakePending() {
+  if (!pending_->done) return Step::pending;
+  const std::shared_ptr<Pending> pending = std::move(pending_);
+  pending_.reset();
+  switch (pending->kind) {
+    case Pending::Kind::open:
+      return TakeOpened(*pending);
+    case Pending::Kind::search:
+      return TakeFound(*pending);
+    case Pending::Kind::read:
+      break;
+  }
+  const int64_t result = pending->operation.result;
+  if (result < 0) {
+    return Error(ErrorCode::io_error,
+                 pending->segment->log->path() + ": read at " + std::to_string(pending->position) +
+                     " failed",
+                 static_cast<int>(-result));
+  }
+  buffer_ = std::move(pending->buffer);
+  const bool shorter = static_cast<uint64_t>(result) < buffer_.size();
+  buffer_.resize(static_cast<size_t>(result));
+  buffer_begin_ = pending->position;
+  // Somebody has cut the file: what is there now is all there is.
+  if (shorter) pending->segment->log_bytes = buffer_begin_ + buffer_.size();
+  return Step::again;
+}
+
+Result<ReaderCore::Step> ReaderCore::TakeOpened(Pending& pending) {
+  auto entry = partition_.segments().find(pending.base_offset);
+  if (entry == partition_.segments().end()) {  // gone in the meantime
+    ForgetSegment();
+    return Step::again;
+  }
+  if (pending.limit != FlushedLimit(pending.base_offset)) return Step::again;  // it has grown
+  if (!pending.status.ok()) {
+    if (pending.status.error().system_errno() != ENOENT) return pending.status.error();
+    const int64_t first = position_;
+    MoveOverHole(NextSegmentBase(pending.base_offset), "the segment's file is missing");
+    ForgetSegment();
+    return Error(ErrorCode::corrupt, pending.status.error().message() + "; offsets " +
+                                         std::to_string(first) + " to " +
+                                         std::to_string(position_ - 1) + " are lost");
+  }
+  entry->second.opened = std::move(pending.opened);
+  entry->second.max_timestamp_ms = entry->second.opened->max_timestamp_ms;
+  context_.open_segments.Add(partition_.segments(), pending.base_offset);
+  return UseSegment(pending.base_offset, entry->second);
+}
+
+Result<ReaderCore::Step> ReaderCore::TakeFound(Pending& pending) {
+  if (!pending.status.ok()) return pending.status.error();
+  file_position_ = pending.found ? pending.found->position : segment_->log_bytes;
+  return Step::again;
+}
+
+}  // namespace tidemark::storage
