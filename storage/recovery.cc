@@ -16,6 +16,7 @@ Recovery::Recovery(Context& context, Journal& journal, TopicList& topics, Recove
 
 void Recovery::TellDamage(const PartitionCore& partition, int64_t first, int64_t end,
                           const std::string& cause) {
+  if (first >= end) return;
   const std::string& topic = partition.topic().description().name;
   report_.damage.push_back({topic, partition.index(), first, end, cause});
   context_.Tell(NoticeLevel::error, topic + "-" + std::to_string(partition.index()) + ": offsets " +

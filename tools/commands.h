@@ -57,6 +57,19 @@ struct DumpCommand {
 };
 int RunDump(const DumpCommand& command);
 
+struct VerifyCommand {
+  std::string data_dir;
+  bool deep = false;
+  bool json = false;
+};
+int RunVerify(const VerifyCommand& command);
+
+struct RepairCommand {
+  std::string data_dir;
+  bool dry_run = false;
+};
+int RunRepair(const RepairCommand& command);
+
 struct DatagenCommand {
   std::string workload = "thermometers";
   uint32_t devices = 100;

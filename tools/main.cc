@@ -5,11 +5,13 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
 #include "tools/commands.h"
 #include "tools/output.h"
+#include "tools/verify_output.h"
 
 namespace tidemark::tools {
 namespace {
@@ -140,6 +142,29 @@ void AddDump(CLI::App& app, Chosen* chosen) {
   command->callback([=] { *chosen = [=] { return RunDump(*options); }; });
 }
 
+void AddVerify(CLI::App& app, Chosen* chosen) {
+  auto options = std::make_shared<VerifyCommand>();
+  CLI::App* command =
+      app.add_subcommand("verify",
+                         "Check everything in a store and change nothing; exits with 0: "
+                         "in order, 4: damaged, 8: could not be read");
+  command->add_option("DIR", options->data_dir, "The data folder")->required();
+  command->add_flag("--deep", options->deep, "Decode every record, too");
+  command->add_flag("--json", options->json, "One JSON object a line");
+  command->callback([=] { *chosen = [=] { return RunVerify(*options); }; });
+}
+
+void AddRepair(CLI::App& app, Chosen* chosen) {
+  auto options = std::make_shared<RepairCommand>();
+  CLI::App* command = app.add_subcommand(
+      "repair",
+      "Mend a store; what is damaged goes to quarantine/; exits with 0: there was "
+      "nothing to do, 1: repaired, 4: damage is left, 8: could not be read");
+  command->add_option("DIR", options->data_dir, "The data folder")->required();
+  command->add_flag("--dry-run", options->dry_run, "Only say what would be done");
+  command->callback([=] { *chosen = [=] { return RunRepair(*options); }; });
+}
+
 void AddDatagen(CLI::App& app, Chosen* chosen) {
   auto options = std::make_shared<DatagenCommand>();
   CLI::App* command = app.add_subcommand("datagen", "Simulated sensors");
@@ -187,6 +212,8 @@ int Main(int argc, char** argv) {
   AddProduce(app, &chosen);
   AddConsume(app, &chosen);
   AddDump(app, &chosen);
+  AddVerify(app, &chosen);
+  AddRepair(app, &chosen);
   AddDatagen(app, &chosen);
   try {
     app.parse(argc, argv);
@@ -195,7 +222,9 @@ int Main(int argc, char** argv) {
     const auto unknown = app.remaining(true);
     PrintError(unknown.empty() ? std::string(error.what())
                                : "unknown argument '" + unknown.front() + "'");
-    return kExitUsage;
+    const bool as_fsck = argc > 1 && (std::string_view(argv[1]) == "verify" ||
+                                      std::string_view(argv[1]) == "repair");
+    return as_fsck ? kVerifyUsage : kExitUsage;
   }
   return chosen();
 }

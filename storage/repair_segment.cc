@@ -1,0 +1,165 @@
+#include "storage/repair_segment.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "storage/segment_index.h"
+
+namespace tidemark::storage {
+namespace {
+
+constexpr uint64_t kCopyBytes = uint64_t{1} << 20;
+
+struct MadeIndexes {
+  std::vector<std::byte> offsets;
+  std::vector<std::byte> times;
+};
+
+// Both files by the rule, from the log's batches.
+MadeIndexes MakeIndexes(int64_t base_offset, uint32_t interval_bytes, const SegmentSurvey& survey) {
+  index::IndexBuilder builder(base_offset, interval_bytes);
+  index::OffsetIndex offsets;
+  index::TimeIndex times;
+  for (const SegmentSurvey::Batch& batch : survey.batches) {
+    const auto due =
+        builder.Add({batch.position, batch.bytes, batch.last_offset, batch.max_timestamp_ms});
+    if (due.offset_entry) offsets.Add(*due.offset_entry);
+    if (due.time_entry) times.MaybeAdd(*due.time_entry);
+  }
+  if (const auto last = builder.Final()) times.MaybeAdd(*last);
+  return {EncodeOffsetEntries(offsets), EncodeTimeEntries(times)};
+}
+
+Status CopyRange(io::File& from, uint64_t position, uint64_t bytes, io::File& to, uint64_t at) {
+  std::vector<std::byte> buffer(std::min(bytes, kCopyBytes));
+  for (uint64_t done = 0; done < bytes;) {
+    const base::MutableByteSpan piece(buffer.data(), std::min(bytes - done, kCopyBytes));
+    const auto read = from.ReadAt(position + done, piece);
+    if (!read) return read.error();
+    if (*read < piece.size()) return Error(ErrorCode::io_error, from.path() + ": got shorter");
+    if (Status wrote = to.WriteAt(at + done, piece, io::Durable::no); !wrote) return wrote;
+    done += piece.size();
+  }
+  return {};
+}
+
+}  // namespace
+
+SegmentRepair::SegmentRepair(io::FileSystem& files, Quarantine& quarantine,
+                             const std::string& data_dir, const TopicDescription& topic,
+                             const CheckpointEntry& entry, std::vector<std::string>* actions)
+    : files_(files),
+      quarantine_(quarantine),
+      topic_(topic),
+      entry_(entry),
+      folder_(PartitionFolder(data_dir, topic.name, entry.partition)),
+      actions_(*actions),
+      active_bytes_(entry.active_flushed_bytes) {}
+
+std::string SegmentRepair::QuarantineName(const std::string& path) const {
+  return topic_.name + "-" + std::to_string(entry_.partition) + "-" +
+         path.substr(path.find_last_of('/') + 1);
+}
+
+Status SegmentRepair::Run() {
+  const auto bases = ListSegments(files_, folder_);
+  if (!bases) return bases.error();
+  for (size_t i = 0; i < bases->size(); ++i) {
+    const int64_t base = (*bases)[i];
+    if (base > entry_.active_base_offset) break;  // none of the log's
+    SegmentEnd end;
+    if (base == entry_.active_base_offset) {
+      end = {entry_.active_flushed_bytes, entry_.packed_end_offset};
+    } else {
+      end.offset_limit = i + 1 < bases->size() ? (*bases)[i + 1] : entry_.packed_end_offset;
+    }
+    if (Status mended = MendSegment(base, end); !mended) return mended;
+  }
+  return {};
+}
+
+Status SegmentRepair::MendSegment(int64_t base_offset, SegmentEnd end) {
+  const auto survey_it = [&] {
+    return SurveySegment(files_, folder_, base_offset, end, /*deep=*/false, [](uint64_t) {});
+  };
+  SegmentSurvey survey = survey_it();
+  if (survey.unreadable) return {};  // told by the verification
+  if (!survey.damage.empty()) {
+    if (survey.batches.empty()) return SetAside(base_offset);
+    if (Status rewritten = RewriteLog(base_offset, survey); !rewritten) return rewritten;
+    end.log_bytes.reset();
+    survey = survey_it();
+  }
+  if (base_offset == entry_.active_base_offset) active_bytes_ = survey.log_bytes;
+  const auto interval = static_cast<uint32_t>(topic_.config.index_interval_bytes);
+  const MadeIndexes made = MakeIndexes(base_offset, interval, survey);
+  const std::string offsets = Path(base_offset, SegmentFile::offset_index);
+  const std::string times = Path(base_offset, SegmentFile::time_index);
+  Status mended =
+      MendIndex(base_offset, SegmentFile::offset_index,
+                CheckOffsetIndex(files_, offsets, base_offset, survey, interval), made.offsets);
+  if (!mended) return mended;
+  return MendIndex(base_offset, SegmentFile::time_index,
+                   CheckTimeIndex(files_, times, base_offset, survey), made.times);
+}
+
+// The intact batches, one behind the other, take the log's place once they are flushed.
+Status SegmentRepair::RewriteLog(int64_t base_offset, const SegmentSurvey& survey) {
+  const std::string path = Path(base_offset, SegmentFile::log);
+  auto log = files_.Open(path, {});
+  if (!log) return log.error();
+  std::string note = path + ": the log as it was before its damaged parts were left out:";
+  for (const SegmentSurvey::Damage& damage : survey.damage) {
+    note += "\nbytes " + std::to_string(damage.begin) + " to " + std::to_string(damage.end - 1) +
+            ": " + damage.what;
+  }
+  Status kept = quarantine_.Copy(**log, 0, UINT64_MAX, QuarantineName(path), note);
+  if (!kept) return kept;
+  auto draft = files_.Open(path + ".new", {.write = true, .create = true, .truncate = true});
+  if (!draft) return draft.error();
+  uint64_t at = 0;
+  for (const SegmentSurvey::Batch& batch : survey.batches) {
+    if (Status copied = CopyRange(**log, batch.position, batch.bytes, **draft, at); !copied)
+      return copied;
+    at += batch.bytes;
+  }
+  if (Status flushed = (*draft)->Flush(); !flushed) return flushed;
+  if (Status renamed = files_.Rename(path + ".new", path); !renamed) return renamed;
+  actions_.push_back(path + ": kept " + std::to_string(survey.batches.size()) +
+                     " intact batches; the file as it was is in quarantine/");
+  return files_.FlushDirectory(folder_);
+}
+
+// Nothing in it is intact.
+Status SegmentRepair::SetAside(int64_t base_offset) {
+  for (const SegmentFile kind :
+       {SegmentFile::log, SegmentFile::offset_index, SegmentFile::time_index}) {
+    const std::string path = Path(base_offset, kind);
+    const auto exists = files_.Exists(path);
+    if (!exists) return exists.error();
+    if (!*exists) continue;
+    Status moved =
+        quarantine_.Move(path, QuarantineName(path), path + ": no intact batch is in this segment");
+    if (!moved) return moved;
+    actions_.push_back(path + ": moved to quarantine/, since no batch of it is intact");
+  }
+  if (base_offset == entry_.active_base_offset) active_bytes_ = 0;
+  return files_.FlushDirectory(folder_);
+}
+
+Status SegmentRepair::MendIndex(int64_t base_offset, SegmentFile kind, const std::string& fault,
+                                base::ByteSpan content) {
+  if (fault.empty()) return {};
+  const std::string path = Path(base_offset, kind);
+  if (auto present = files_.Open(path, {}); present) {
+    Status kept = quarantine_.Copy(**present, 0, UINT64_MAX, QuarantineName(path),
+                                   path + ": the index as it was: " + fault);
+    if (!kept) return kept;
+  }
+  if (Status written = io::ReplaceFile(files_, path, base::AsText(content)); !written)
+    return written;
+  actions_.push_back(path + ": made anew from the log (" + fault + ")");
+  return {};
+}
+
+}  // namespace tidemark::storage

@@ -1,0 +1,138 @@
+// Repair: what can be mended is, nothing is deleted, and what is left is told.
+#include "storage/repair.h"
+
+#include "tests/support/damage_fixture.h"
+#include "tests/support/fault_world.h"
+
+namespace tidemark::testing {
+namespace {
+
+using storage::Finding;
+
+class RepairTest : public DamageFixture {
+ protected:
+  static constexpr int64_t kRecords = 30'000;
+
+  void MakeStore() {
+    Open();
+    TopicConfig config;
+    config.segment_bytes = int64_t{1} << 20;
+    Partition& partition = MakeTopic("t", config);
+    for (int64_t i = 0; i < kRecords; ++i) {
+      Append(partition, ValueOf(i), Durability::buffered);
+      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
+    }
+    CloseCleanly();
+    bases_ = *storage::ListSegments(io::SystemFiles(), PathOf("t-0"));
+    ASSERT_GE(bases_.size(), 3u);
+  }
+  std::string SegmentFilePath(int64_t base, storage::SegmentFile kind) const {
+    return storage::SegmentPath(PathOf("t-0"), base, kind);
+  }
+  storage::RepairReport Repair(bool dry_run = false) {
+    FaultWorld world;
+    auto report = storage::RepairStore(world.environment(), options_, dry_run);
+    EXPECT_TRUE(report.ok()) << report.error().ToString();
+    return report.ok() ? *std::move(report) : storage::RepairReport();
+  }
+  // The second batch of a segment.
+  std::pair<uint64_t, record::BatchHeader> SecondBatch(int64_t base) {
+    const std::string log = ReadFile(SegmentFilePath(base, storage::SegmentFile::log));
+    const auto first = *record::DecodeBatchHeader(base::AsBytes(log));
+    return {first.total_bytes(),
+            *record::DecodeBatchHeader(base::AsBytes(log).subspan(first.total_bytes()))};
+  }
+  static bool InOrder(const storage::VerifyReport& report) {
+    return !report.Has(Finding::Kind::fault) && !report.Has(Finding::Kind::loss) &&
+           !report.Has(Finding::Kind::unreadable);
+  }
+  std::vector<int64_t> bases_;
+};
+
+TEST_F(RepairTest, AStoreInOrderIsLeftAlone) {
+  MakeStore();
+  const std::string journal = ReadFile(PathOf("journal"));
+  EXPECT_TRUE(Repair().actions.empty());
+  EXPECT_EQ(ReadFile(PathOf("journal")), journal);
+}
+
+TEST_F(RepairTest, IndexesAreMadeAnew) {
+  MakeStore();
+  for (const int64_t base : {bases_[0], bases_.back()}) {
+    for (const auto kind : {storage::SegmentFile::offset_index, storage::SegmentFile::time_index}) {
+      const std::string path = SegmentFilePath(base, kind);
+      const std::string whole = ReadFile(path);
+      std::string wrong = whole;
+      wrong[3] = static_cast<char>(wrong[3] ^ 0x11);
+      for (const std::string& content : {wrong, std::string()}) {
+        WriteFile(path, content);
+        const auto planned = Repair(/*dry_run=*/true);
+        EXPECT_FALSE(planned.actions.empty());
+        EXPECT_EQ(ReadFile(path), content);
+        EXPECT_TRUE(InOrder(Repair().after));
+        EXPECT_EQ(ReadFile(path), whole);
+      }
+    }
+  }
+}
+
+TEST_F(RepairTest, ADamagedBatchGoesToQuarantineAndTheOthersStay) {
+  MakeStore();
+  for (const int64_t base : {bases_[0], bases_.back()}) {
+    SCOPED_TRACE(base);
+    const auto [position, header] = SecondBatch(base);
+    const std::string path = SegmentFilePath(base, storage::SegmentFile::log);
+    const std::string before = ReadFile(path);
+    Overwrite(path, position + 100, "XXXX");
+    const auto report = Repair();
+    EXPECT_TRUE(report.before.Has(Finding::Kind::loss));
+    const bool last = position + header.total_bytes() == before.size();
+    EXPECT_EQ(InOrder(report.after), !last);
+    EXPECT_TRUE(QuarantineHolds(path.substr(path.find_last_of('/') + 1)));
+    Open();
+    EXPECT_TRUE(engine_->recovery().damage.empty());
+    std::vector<LostRange> lost;
+    for (const ReadRecord& record : ReadFrom(PartitionOf("t"), 0, &lost))
+      ASSERT_EQ(record.value, ValueOf(record.offset));
+    ASSERT_FALSE(lost.empty());
+    EXPECT_EQ(lost.back().first_offset, header.base_offset);
+    EXPECT_EQ(lost.back().end_offset, header.next_offset());
+    CloseCleanly();
+  }
+}
+
+TEST_F(RepairTest, CopiesOfJournalAndManifestAreWrittenAnew) {
+  MakeStore();
+  for (const uint64_t position : {uint64_t{20}, uint64_t{SuperblockOf().block_bytes} + 20,
+                                  SuperblockOf().slot_position(1) + 20}) {
+    Overwrite(PathOf("journal"), position, "XXXX");
+    EXPECT_TRUE(InOrder(Repair().after));
+  }
+  WriteFile(PathOf("manifest"), "garbage");
+  EXPECT_TRUE(InOrder(Repair().after));
+  std::filesystem::remove(PathOf("manifest.backup"));
+  EXPECT_TRUE(InOrder(Repair().after));
+}
+
+TEST_F(RepairTest, AMissingSegmentStaysALoss) {
+  MakeStore();
+  std::filesystem::remove(SegmentFilePath(bases_[1], storage::SegmentFile::log));
+  const auto report = Repair();
+  EXPECT_TRUE(report.after.Has(Finding::Kind::loss));
+  Open();
+  std::vector<LostRange> lost;
+  EXPECT_EQ(ReadFrom(PartitionOf("t"), 0, &lost).size(),
+            static_cast<size_t>(kRecords - (bases_[2] - bases_[1])));
+}
+
+TEST_F(RepairTest, AStoreThatIsOpenIsRefused) {
+  MakeStore();
+  Open();
+  FaultWorld world;
+  const auto report = storage::RepairStore(world.environment(), options_, /*dry_run=*/false);
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().code(), ErrorCode::locked);
+}
+
+}  // namespace
+}  // namespace tidemark::testing

@@ -1,0 +1,203 @@
+// Verification: what is in order is said to be, what is not is named, and nothing is changed.
+#include "storage/verify.h"
+
+#include "tests/support/damage_fixture.h"
+
+namespace tidemark::testing {
+namespace {
+
+using storage::Finding;
+using storage::VerifyReport;
+
+class VerifyTest : public DamageFixture {
+ protected:
+  static constexpr int64_t kRecords = 30'000;
+
+  void Fill(int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i) {
+      Append(PartitionOf("t"), ValueOf(i), Durability::buffered);
+      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
+    }
+    PollUntilDurable(PartitionOf("t"));
+  }
+  // Several segments.
+  void MakeStore() {
+    Open();
+    TopicConfig config;
+    config.segment_bytes = int64_t{1} << 20;
+    MakeTopic("t", config);
+    Fill(0, kRecords);
+  }
+  void MakeCleanStore() {
+    MakeStore();
+    CloseCleanly();
+  }
+  VerifyReport Verify(bool deep = true) {
+    storage::VerifyOptions options;
+    options.data_dir = options_.data_dir;
+    options.deep = deep;
+    auto report = storage::VerifyStore(io::SystemFiles(), options);
+    EXPECT_TRUE(report.ok()) << report.error().ToString();
+    return *std::move(report);
+  }
+  static std::string TextOf(const VerifyReport& report) {
+    std::string text;
+    for (const Finding& finding : report.findings) {
+      text += finding.path + ": " + finding.what + " [" + std::to_string(finding.first_offset) +
+              ", " + std::to_string(finding.end_offset) + ")\n";
+    }
+    return text;
+  }
+  std::string LogPath(int64_t base = 0) const {
+    return storage::SegmentPath(PathOf("t-0"), base, storage::SegmentFile::log);
+  }
+  std::vector<std::pair<uint64_t, record::BatchHeader>> Batches() {
+    const std::string log = ReadFile(LogPath());
+    std::vector<std::pair<uint64_t, record::BatchHeader>> batches;
+    for (uint64_t at = 0; at < log.size(); at += batches.back().second.total_bytes()) {
+      batches.emplace_back(at, *record::DecodeBatchHeader(base::AsBytes(log).subspan(at)));
+    }
+    return batches;
+  }
+  static void ExpectOnlyLoss(const VerifyReport& report, int64_t first, int64_t end) {
+    ASSERT_EQ(report.findings.size(), 1u) << TextOf(report);
+    EXPECT_EQ(report.findings[0].kind, Finding::Kind::loss);
+    EXPECT_EQ(report.findings[0].topic, "t");
+    EXPECT_EQ(report.findings[0].partition, 0);
+    EXPECT_EQ(report.findings[0].first_offset, first);
+    EXPECT_EQ(report.findings[0].end_offset, end);
+  }
+};
+
+TEST_F(VerifyTest, AStoreInOrderHasNoFindings) {
+  MakeStore();
+  VerifyReport report = Verify();  // beside the engine
+  EXPECT_TRUE(report.findings.empty()) << TextOf(report);
+  EXPECT_TRUE(report.in_use);
+  Crash();
+  report = Verify();
+  EXPECT_TRUE(report.findings.empty()) << TextOf(report);
+  EXPECT_FALSE(report.in_use);
+  EXPECT_FALSE(report.clean);
+  Open();
+  CloseCleanly();
+  report = Verify();
+  EXPECT_TRUE(report.findings.empty()) << TextOf(report);
+  EXPECT_TRUE(report.clean);
+  EXPECT_EQ(report.records, static_cast<uint64_t>(kRecords));
+  EXPECT_GE(report.segments, 3u);
+}
+
+TEST_F(VerifyTest, EveryByteOfABatchCounts) {
+  MakeCleanStore();
+  const auto batches = Batches();
+  const auto& [position, header] = batches[1];
+  const std::string log = ReadFile(LogPath());
+  for (const size_t at : {0U, 7U, 8U, 11U, 16U, 17U, 22U, 40U, 60U, 61U, 1000U}) {
+    SCOPED_TRACE(at);
+    std::string damaged = log;
+    damaged[position + at] = static_cast<char>(damaged[position + at] ^ 0x10);
+    WriteFile(LogPath(), damaged);
+    ExpectOnlyLoss(Verify(), header.base_offset, header.next_offset());
+  }
+}
+
+TEST_F(VerifyTest, AMissingSegmentIsALoss) {
+  MakeCleanStore();
+  const auto bases = *storage::ListSegments(io::SystemFiles(), PathOf("t-0"));
+  std::filesystem::rename(LogPath(bases[1]), PathOf("elsewhere"));
+  VerifyReport report = Verify();
+  std::erase_if(report.findings, [](const Finding& f) { return f.kind == Finding::Kind::note; });
+  ExpectOnlyLoss(report, bases[1], bases[2]);
+  std::filesystem::rename(PathOf("elsewhere"), LogPath(bases[1]));
+  std::filesystem::remove(LogPath(bases.back()));
+  report = Verify();
+  std::erase_if(report.findings, [](const Finding& f) { return f.kind == Finding::Kind::note; });
+  ExpectOnlyLoss(report, bases.back(), kRecords);
+}
+
+TEST_F(VerifyTest, IndexesAreHeldAgainstTheLog) {
+  MakeCleanStore();
+  for (const char* suffix : {"index", "timeindex"}) {
+    const std::string path = PathOf("t-0/00000000000000000000.") + suffix;
+    const std::string whole = ReadFile(path);
+    const size_t entry = suffix == std::string("index") ? 8 : 12;
+    ASSERT_GE(whole.size(), entry);
+    std::vector<std::string> wrong = {"", whole + std::string(entry, '\0'), whole + "x"};
+    for (size_t at = 0; at < whole.size(); ++at) {
+      wrong.push_back(whole);
+      wrong.back()[at] = static_cast<char>(wrong.back()[at] ^ 1);
+    }
+    for (const std::string& content : wrong) {
+      WriteFile(path, content);
+      const VerifyReport report = Verify(/*deep=*/false);
+      ASSERT_EQ(report.findings.size(), 1u) << TextOf(report);
+      EXPECT_EQ(report.findings[0].kind, Finding::Kind::fault);
+      EXPECT_EQ(report.findings[0].path, path);
+    }
+    WriteFile(path, whole);
+  }
+}
+
+TEST_F(VerifyTest, DamagedCommitsAreToldByTheirOffsets) {
+  MakeCrashedStore(10);
+  const auto commits = CommitsWithFrames();
+  Overwrite(PathOf("journal"), commits[4].first + commits[4].second.data_offset() + 40, "XXXX");
+  VerifyReport report = Verify();
+  EXPECT_TRUE(report.Has(Finding::Kind::fault));
+  std::erase_if(report.findings, [](const Finding& f) { return f.kind != Finding::Kind::loss; });
+  ExpectOnlyLoss(report, 4, 5);
+}
+
+TEST_F(VerifyTest, CopiesThatAreDamagedAreFaults) {
+  MakeCleanStore();
+  const std::string journal = ReadFile(PathOf("journal"));
+  const std::string manifest = ReadFile(PathOf("manifest"));
+  const auto superblock = SuperblockOf();
+  for (const uint64_t position :
+       {uint64_t{20}, uint64_t{superblock.block_bytes + 20}, superblock.slot_position(0) + 20,
+        superblock.slot_position(1) + 20}) {
+    Overwrite(PathOf("journal"), position, "XXXX");
+    const VerifyReport report = Verify(/*deep=*/false);
+    EXPECT_EQ(report.findings.size(), 1u) << TextOf(report);
+    EXPECT_TRUE(report.Has(Finding::Kind::fault));
+    Overwrite(PathOf("journal"), position, journal.substr(position, 4));
+  }
+  for (const char* name : {"manifest", "manifest.backup"}) {
+    WriteFile(PathOf(name), "garbage");
+    EXPECT_TRUE(Verify(/*deep=*/false).Has(Finding::Kind::fault));
+    WriteFile(PathOf(name), manifest);
+  }
+  EXPECT_TRUE(Verify().findings.empty());
+}
+
+TEST_F(VerifyTest, LeftoversAreNotes) {
+  MakeCleanStore();
+  WriteFile(PathOf("t-0/00000000000000999999.index"), "x");
+  WriteFile(PathOf("something"), "x");
+  const VerifyReport report = Verify();
+  EXPECT_EQ(report.findings.size(), 2u) << TextOf(report);
+  EXPECT_FALSE(report.Has(Finding::Kind::fault));
+}
+
+TEST_F(VerifyTest, BesideARunningEngineNothingIsCalledDamage) {
+  MakeStore();
+  for (int round = 0; round < 20; ++round) {
+    Fill(kRecords + round * 2'000, kRecords + (round + 1) * 2'000);
+    if (round == 10) MakeTopic("other");
+    if (round == 15) {
+      ASSERT_TRUE(engine_->DeleteTopic("other").ok());
+    }
+    const VerifyReport report = Verify(/*deep=*/false);
+    EXPECT_TRUE(report.findings.empty()) << TextOf(report);
+  }
+}
+
+TEST_F(VerifyTest, WhereThereIsNoStoreItFails) {
+  storage::VerifyOptions options;
+  options.data_dir = directory_.File("nothing");
+  EXPECT_FALSE(storage::VerifyStore(io::SystemFiles(), options).ok());
+}
+
+}  // namespace
+}  // namespace tidemark::testing
