@@ -1,0 +1,303 @@
+// What must be true, sentence by sentence.
+#include <algorithm>
+
+#include "tests/sim/simulation.h"
+
+namespace tidemark::sim {
+namespace {
+
+std::string RangeText(int64_t first, int64_t end) {
+  return std::to_string(first) + " to " + std::to_string(end - 1);
+}
+
+}  // namespace
+
+// What the engine tells as durable, it is bound to from now on.
+void Simulation::ObserveEnds() {
+  for (auto& [name, topic] : model_.topics) {
+    for (size_t i = 0; i < topic.partitions.size() && !topic.deleting; ++i) {
+      const auto target = TargetOf(name, static_cast<int32_t>(i));
+      if (!target) return;
+      const int64_t durable = target->partition->durable_end_offset();
+      if (durable < target->expected->acknowledged)
+        Fail(target->name + ": the durable end went back to " + std::to_string(durable));
+      if (durable > target->expected->end())
+        Fail(target->name + ": durable is " + std::to_string(durable) + ", which nobody sent");
+      if (!after_crash_) target->expected->acknowledged = durable;  // else: what was before
+    }
+  }
+}
+
+// --- After an opening ----------------------------------------------------------------------------
+
+void Simulation::CheckReopened() {
+  const RecoveryReport& report = engine_->recovery();
+  Tell("open again: " + std::to_string(report.commits_replayed) + " commits replayed" +
+       (report.clean ? ", clean" : ""));
+  for (const Notice& notice : engine_->TakeNotices()) {
+    if (notice.level != NoticeLevel::info) Tell(notice.text);
+  }
+  for (const Damage& damage : report.damage) {
+    const auto found = model_.topics.find(damage.topic);
+    if (found == model_.topics.end()) continue;
+    const ModelPartition& partition =
+        found->second.partitions[static_cast<size_t>(damage.partition)];
+    // What was not acknowledged may be told as torn; and what was lost once, again.
+    int64_t first = damage.first_offset;
+    while (first < partition.end() && partition.log[static_cast<size_t>(first)].hole) ++first;
+    if (first < std::min(partition.acknowledged, damage.end_offset) ||
+        damage.end_offset > partition.end()) {
+      Fail(damage.topic + "-" + std::to_string(damage.partition) + ": offsets " +
+           RangeText(damage.first_offset, damage.end_offset) + " are told as lost (" +
+           damage.cause + "), acknowledged was all below " +
+           std::to_string(partition.acknowledged));
+    }
+  }
+  after_crash_ = true;
+  CheckTopics();
+  if (!failed()) CheckAll();
+  after_crash_ = false;
+  if (failed() || dead()) return;
+  for (auto& [name, topic] : model_.topics) {
+    for (ModelPartition& partition : topic.partitions) partition.acknowledged = partition.end();
+  }
+}
+
+// Topics that were acknowledged are there, deleted ones are not, and there are no others.
+void Simulation::CheckTopics() {
+  for (Topic* topic : engine_->Topics()) {
+    if (!model_.topics.contains(topic->name()))
+      Fail("topic " + topic->name() + " is there, and nobody made it, or it was deleted");
+  }
+  for (auto known = model_.topics.begin(); known != model_.topics.end() && !failed();) {
+    auto& [name, model] = *known;
+    Topic* topic = engine_->FindTopic(name);
+    if (topic == nullptr) {
+      if (model.must_exist) Fail("topic " + name + " is gone");
+      known = model_.topics.erase(known);
+      continue;
+    }
+    model.must_exist = true;
+    model.deleting = false;
+    if (!model.id.empty() && topic->id() != model.id)
+      Fail("topic " + name + " has another id than before");
+    model.id = topic->id();
+    if (topic->partition_count() != static_cast<int32_t>(model.partitions.size()))
+      Fail("topic " + name + " has another number of partitions");
+    if (std::find(model.configs.begin(), model.configs.end(), topic->config()) ==
+        model.configs.end())
+      Fail("topic " + name + " has settings that nobody gave it");
+    model.configs = {topic->config()};
+    if (!failed()) CheckEnds(name, *topic, model);
+    ++known;
+  }
+}
+
+// The log is a prefix of what was appended, and no shorter than what was acknowledged.
+void Simulation::CheckEnds(const std::string& name, Topic& topic, ModelTopic& model) {
+  for (size_t i = 0; i < model.partitions.size(); ++i) {
+    ModelPartition& expected = model.partitions[i];
+    const Partition& partition = *topic.partition(static_cast<int32_t>(i));
+    const int64_t end = partition.end_offset();
+    const std::string what = name + "-" + std::to_string(i) + ": it ends at " +
+                             std::to_string(end) + " after recovery; acknowledged was all below " +
+                             std::to_string(expected.acknowledged) + ", appended below " +
+                             std::to_string(expected.end());
+    if (end < expected.acknowledged || end > expected.end()) Fail(what);
+    if (closed_cleanly_ && end != expected.end()) Fail(what + "; closed cleanly");
+    if (partition.durable_end_offset() != end) Fail(what + "; not all of it is durable");
+    if (partition.log_start_offset() != 0) Fail(name + ": its start has moved");
+    if (!failed()) expected.log.resize(static_cast<size_t>(end));
+  }
+}
+
+// --- Reading -------------------------------------------------------------------------------------
+
+void Simulation::CheckAll() {
+  for (auto& [name, topic] : model_.topics) {
+    for (size_t i = 0; i < topic.partitions.size() && !topic.deleting && serves(); ++i) {
+      const auto target = TargetOf(name, static_cast<int32_t>(i));
+      if (target) ReadAll(*target);
+    }
+  }
+}
+
+void Simulation::ReadAll(const Target& target) {
+  const uint64_t faults_before = world_.disk.faults_struck();
+  auto reader = engine_->OpenReader(*target.partition, 0);
+  if (!reader.ok()) {
+    Fail(target.name + ": no reader: " + reader.error().ToString());
+    return;
+  }
+  const int64_t end = target.partition->durable_end_offset();
+  while (serves()) {
+    const int64_t position = (*reader)->position();
+    const auto state = (*reader)->Next();
+    if (dead()) return;
+    if (!state.ok()) {
+      if (world_.disk.faults_struck() == faults_before ||
+          state.error().code() == ErrorCode::corrupt)
+        Fail(target.name + ": reading at " + std::to_string(position) +
+             " fails: " + state.error().ToString());
+      return;
+    }
+    if (!NoteLost(target, (*reader)->TakeLost())) return;
+    if (*state == ReadState::pending) {
+      PollOnce(1000);
+      continue;
+    }
+    if (*state == ReadState::at_end) break;
+    if (!CheckBatch(target, (*reader)->batch(), position)) return;
+  }
+  if (serves() && (*reader)->position() < end)
+    Fail(target.name + ": reading ends at " + std::to_string((*reader)->position()) +
+         ", durable is " + std::to_string(end));
+}
+
+// Each record once, in order, at its offset, with its content; and none that is not durable.
+bool Simulation::CheckBatch(const Target& target, const Batch& batch, int64_t position) {
+  ModelPartition& expected = *target.expected;
+  const int64_t durable = target.partition->durable_end_offset();
+  for (const RecordView& view : batch.records) {
+    while (position < view.offset && position < expected.end() &&
+           expected.log[static_cast<size_t>(position)].hole)
+      ++position;
+    const std::string at = target.name + " at " + std::to_string(position);
+    if (view.offset != position)
+      return Fail(at + ": the next record has offset " + std::to_string(view.offset));
+    if (position >= expected.end()) return Fail(at + ": a record that nobody sent");
+    if (position >= durable) return Fail(at + ": a reader is shown what is not durable");
+    const ModelRecord& record = expected.log[static_cast<size_t>(position)];
+    if (record.hole) return Fail(at + ": a record stands behind lost ones, or comes back");
+    if (DigestOf(view) != record.digest) {
+      return Fail(at + ": expected record " + std::to_string(record.number) + ", found key " +
+                  std::string(view.key.value_or("(null)")));
+    }
+    if (record.timestamp_ms && view.timestamp_ms != *record.timestamp_ms)
+      return Fail(at + ": another timestamp");
+    ++position;
+  }
+  return true;
+}
+
+// Only a commit that was cut off, and never acknowledged, may be told as lost; and nothing that
+// stood behind it is left.
+bool Simulation::NoteLost(const Target& target, const std::vector<LostRange>& lost) {
+  ModelPartition& expected = *target.expected;
+  for (const LostRange& range : lost) {
+    for (int64_t offset = range.first_offset; offset < range.end_offset; ++offset) {
+      if (offset >= expected.end()) return Fail(target.name + ": lost is what nobody sent");
+      ModelRecord& record = expected.log[static_cast<size_t>(offset)];
+      if (record.hole) continue;
+      if (!after_crash_ || offset < expected.acknowledged) {
+        return Fail(target.name + ": offsets " + RangeText(range.first_offset, range.end_offset) +
+                    " are lost: " + range.cause);
+      }
+      for (int64_t rest = offset; rest < expected.end(); ++rest)
+        expected.log[static_cast<size_t>(rest)].hole = true;
+    }
+  }
+  return true;
+}
+
+// --- Readers that stay ---------------------------------------------------------------------------
+
+void Simulation::OpenFollower() {
+  constexpr size_t kMostFollowers = 3;
+  const auto target = Pick();
+  if (!target) return;
+  if (followers_.size() >= kMostFollowers) followers_.erase(followers_.begin());
+  Follower follower;
+  follower.topic = target->topic->name();
+  follower.partition = target->index;
+  const int64_t end = target->partition->durable_end_offset();
+  follower.position = static_cast<int64_t>(world_.random.Below(static_cast<uint64_t>(end) + 1));
+  auto reader = engine_->OpenReader(*target->partition, follower.position);
+  if (!reader.ok()) {
+    Fail(target->name + ": no reader: " + reader.error().ToString());
+    return;
+  }
+  follower.reader = std::move(*reader);
+  follower.faults_before = world_.disk.faults_struck();
+  const bool by_time = target->topic->config().timestamp_type == TimestampType::create_time;
+  if (by_time && world_.random.OneIn(2)) {
+    follower.positioned = false;
+    follower.wanted_ms = world_.clock.WallMs();
+    const auto& log = target->expected->log;
+    if (!log.empty()) {
+      const ModelRecord& some = log[world_.random.Below(log.size())];
+      follower.wanted_ms =
+          some.timestamp_ms.value_or(0) + static_cast<int64_t>(world_.random.Below(3)) - 1;
+    }
+    if (Status sought = follower.reader->SeekToTimestamp(follower.wanted_ms); !sought.ok())
+      Fail(target->name + ": seek: " + sought.error().ToString());
+  }
+  Tell("open a reader of " + target->name + " at " + std::to_string(follower.position) +
+       (follower.positioned ? "" : ", by time " + std::to_string(follower.wanted_ms)));
+  if (!FollowOne(follower)) return;
+  followers_.push_back(std::move(follower));
+}
+
+void Simulation::Follow() {
+  Tell("readers go on");
+  for (size_t i = 0; i < followers_.size() && serves();) {
+    if (FollowOne(followers_[i])) {
+      ++i;
+    } else {
+      followers_.erase(followers_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+}
+
+// False: this reader is of no use any more.
+bool Simulation::FollowOne(Follower& follower) {
+  for (uint64_t steps = world_.random.Skewed(30) + 1; steps > 0 && serves(); --steps) {
+    const auto target = TargetOf(follower.topic, follower.partition);
+    if (!target) return false;
+    const auto state = follower.reader->Next();
+    if (dead()) return false;
+    if (!state.ok()) {
+      if (world_.disk.faults_struck() == follower.faults_before)
+        Fail(target->name + ": following fails: " + state.error().ToString());
+      return false;
+    }
+    if (!NoteLost(*target, follower.reader->TakeLost())) return false;
+    if (*state == ReadState::pending) {
+      PollOnce(world_.random.OneIn(2) ? 0 : 1000);
+      continue;
+    }
+    if (*state == ReadState::at_end) {
+      if (!follower.positioned &&
+          !CheckFound(*target, follower, target->partition->durable_end_offset()))
+        return false;
+      follower.positioned = true;
+      follower.position = follower.reader->position();
+      return true;
+    }
+    const Batch& batch = follower.reader->batch();
+    if (!follower.positioned) {
+      follower.position = (*batch.records.begin()).offset;
+      if (!CheckFound(*target, follower, follower.position)) return false;
+      follower.positioned = true;
+    }
+    if (!CheckBatch(*target, batch, follower.position)) return false;
+    follower.position = batch.next_offset;
+  }
+  return true;
+}
+
+// A search by time finds the first record at or after it.
+bool Simulation::CheckFound(const Target& target, const Follower& follower, int64_t found) {
+  if (world_.disk.faults_struck() != follower.faults_before) return true;
+  for (int64_t offset = 0; offset < found; ++offset) {
+    const ModelRecord& record = target.expected->log[static_cast<size_t>(offset)];
+    if (!record.hole && record.timestamp_ms && *record.timestamp_ms >= follower.wanted_ms) {
+      return Fail(target.name + ": a search for time " + std::to_string(follower.wanted_ms) +
+                  " found offset " + std::to_string(found) + ", but " + std::to_string(offset) +
+                  " has " + std::to_string(*record.timestamp_ms));
+    }
+  }
+  return true;
+}
+
+}  // namespace tidemark::sim

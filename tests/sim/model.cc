@@ -1,0 +1,81 @@
+#include "tests/sim/model.h"
+
+#include <cstring>
+
+#include "base/hash.h"
+
+namespace tidemark::sim {
+namespace {
+
+constexpr int kMaxHeaders = 3;
+
+// Bytes that follow from `number`. Compressible or not, by chance.
+std::string BytesFor(Random& random, uint64_t number, uint64_t size) {
+  std::string bytes = std::to_string(number) + ":";
+  bytes.resize(std::max<uint64_t>(bytes.size(), size), static_cast<char>('a' + number % 26));
+  if (random.OneIn(2)) return bytes;
+  Random noise(number);
+  const size_t start = std::to_string(number).size() + 1;
+  for (size_t at = start; at + sizeof(uint64_t) <= bytes.size(); at += sizeof(uint64_t)) {
+    const uint64_t word = noise.Next();
+    std::memcpy(bytes.data() + at, &word, sizeof word);
+  }
+  return bytes;
+}
+
+// One digest over several fields: each with its length, a null with one that none has.
+class Digest {
+ public:
+  void Add(const std::optional<Bytes>& field) {
+    const uint64_t length = field ? field->size() : UINT64_MAX;
+    value_ = base::Xxh3(base::AsBytes(field.value_or(Bytes())), value_ * 31 + length);
+  }
+  uint64_t value() const { return value_; }
+
+ private:
+  uint64_t value_ = 0;
+};
+
+template <typename AnyRecord>
+uint64_t DigestOfAny(const AnyRecord& record) {
+  Digest digest;
+  digest.Add(record.key);
+  digest.Add(record.value);
+  for (const Header& header : record.headers) {
+    digest.Add(header.key);
+    digest.Add(header.value);
+  }
+  return digest.value();
+}
+
+}  // namespace
+
+Record OwnRecord::view() const {
+  Record record;
+  if (key) record.key = *key;
+  if (value) record.value = *value;
+  record.timestamp_ms = timestamp_ms;
+  record.headers = headers;
+  return record;
+}
+
+OwnRecord MakeRecord(Random& random, uint64_t number, uint64_t value_bytes, int64_t timestamp_ms) {
+  OwnRecord record;
+  record.timestamp_ms = timestamp_ms;
+  record.key = "key-" + std::to_string(number);  // tells two null values apart
+  if (!random.OneIn(8)) record.value = BytesFor(random, number, value_bytes);
+  for (uint64_t i = random.OneIn(4) ? random.Below(kMaxHeaders + 1) : 0; i > 0; --i) {
+    record.header_bytes.emplace_back(
+        "header-" + std::to_string(i),
+        random.OneIn(3) ? std::nullopt : std::optional(std::to_string(number)));
+  }
+  for (const auto& [key, value] : record.header_bytes) {
+    record.headers.push_back({key, value ? std::optional<Bytes>(*value) : std::nullopt});
+  }
+  return record;
+}
+
+uint64_t DigestOf(const Record& record) { return DigestOfAny(record); }
+uint64_t DigestOf(const RecordView& record) { return DigestOfAny(record); }
+
+}  // namespace tidemark::sim

@@ -1,0 +1,299 @@
+// What a step does: every call there is, and the trouble that the disk and the clock make.
+#include <algorithm>
+
+#include "tests/sim/simulation.h"
+
+namespace tidemark::sim {
+namespace {
+
+constexpr const char* kNames[] = {"a", "b", "c", "d"};
+constexpr int kMostTurns = 2000;  // that anything takes which has to happen in the end
+
+}  // namespace
+
+void Simulation::DoSomething() {
+  if (world_.random.OneIn(16)) world_.loop.LandLate();
+  const uint64_t what = world_.random.Below(100);
+  if (what < 34) {
+    AppendSome(world_.random.Skewed(40) + 1, large_records_ ? 40'000 : 600);
+  } else if (what < 46) {
+    PollOnce(static_cast<int64_t>(world_.random.Skewed(20'000)));
+  } else if (what < 50) {
+    Settle();
+  } else if (what < 56) {
+    Follow();
+  } else if (what < 60) {
+    OpenFollower();
+  } else if (what < 65) {
+    CreateTopic();
+  } else if (what < 67) {
+    AlterTopic();
+  } else if (what < 69) {
+    DeleteTopic();
+  } else if (what < 71) {
+    CloseCleanly();
+  } else if (what < 81) {
+    ArmDeath();
+  } else if (what < 84) {
+    Tell("crash");
+    world_.disk.DieNow(world_.random.OneIn(3) ? Death::kill : Death::power_cut);
+  } else if (what < 88) {
+    PollOnce(1'500'000);
+    if (serves()) PollOnce(0);
+  } else if (what < 90) {
+    JumpClock();
+  } else if (what < 93) {
+    ArmFault();
+  } else if (what < 95) {
+    ChangeCapacity();
+  } else if (what < 98) {
+    AppendSome(30, large_records_ ? 250'000 : 60'000);
+  } else {
+    Tell("compare");
+    CheckAll();
+  }
+}
+
+std::optional<Simulation::Target> Simulation::TargetOf(const std::string& topic, int32_t index) {
+  const auto found = model_.topics.find(topic);
+  if (found == model_.topics.end() || found->second.deleting) return std::nullopt;
+  Target target;
+  target.name = topic + "-" + std::to_string(index);
+  target.model = &found->second;
+  target.topic = engine_->FindTopic(topic);
+  target.index = index;
+  if (target.topic == nullptr || target.topic->partition(index) == nullptr) {
+    Fail("topic " + topic + " is not there");
+    return std::nullopt;
+  }
+  target.partition = target.topic->partition(index);
+  target.expected = &found->second.partitions[static_cast<size_t>(index)];
+  return target;
+}
+
+std::optional<Simulation::Target> Simulation::Pick() {
+  std::vector<std::pair<std::string, int32_t>> choices;
+  for (const auto& [name, topic] : model_.topics) {
+    for (size_t i = 0; i < topic.partitions.size() && !topic.deleting; ++i)
+      choices.emplace_back(name, static_cast<int32_t>(i));
+  }
+  if (choices.empty()) return std::nullopt;
+  const auto& [name, index] = choices[world_.random.Below(choices.size())];
+  return TargetOf(name, index);
+}
+
+void Simulation::PollOnce(int64_t max_wait_us) {
+  engine_->Poll(std::chrono::microseconds(max_wait_us));
+  if (dead()) return;
+  ObserveEnds();
+  NoteDeletions();
+}
+
+// --- Records -------------------------------------------------------------------------------------
+
+int64_t Simulation::RandomTimestamp() {
+  const int64_t now = world_.clock.WallMs();
+  switch (world_.random.Below(8)) {
+    case 0:
+      return now - static_cast<int64_t>(world_.random.Below(10'000'000));
+    case 1:
+      return static_cast<int64_t>(world_.random.Below(3)) - 1;  // around 1970
+    case 2:
+      return now + static_cast<int64_t>(world_.random.Below(100'000));
+    case 3:
+      return kTimestampOfArrival;
+    default:
+      return now;
+  }
+}
+
+void Simulation::AppendSome(uint64_t count, uint64_t most_bytes) {
+  auto target = Pick();
+  if (!target) return CreateTopic();
+  Tell("append " + std::to_string(count) + " records of up to " + std::to_string(most_bytes) +
+       " bytes to " + target->name + " from " + std::to_string(target->expected->end()) + " on");
+  for (uint64_t i = 0; i < count && serves() && target; ++i) {
+    if (world_.random.OneIn(8)) target = Pick();
+    if (target && !AppendOne(*target, most_bytes)) return;
+    if (world_.random.OneIn(6) && serves()) PollOnce(0);
+  }
+}
+
+bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
+  const uint64_t number = model_.next_number++;
+  const OwnRecord record =
+      MakeRecord(world_.random, number, world_.random.Skewed(most_bytes), RandomTimestamp());
+  const Durability durability = world_.random.OneIn(3) ? Durability::buffered : Durability::durable;
+  for (int turn = 0; serves(); ++turn) {
+    const int64_t wall_ms = world_.clock.WallMs();
+    const auto offset = target.partition->Append(record.view(), durability);
+    if (offset.ok()) {
+      if (*offset != target.expected->end()) {
+        return Fail(target.name + ": record " + std::to_string(number) + " got offset " +
+                    std::to_string(*offset) + ", not " + std::to_string(target.expected->end()));
+      }
+      ModelRecord kept{number, DigestOf(record.view()), record.timestamp_ms, false};
+      if (kept.timestamp_ms == kTimestampOfArrival) kept.timestamp_ms = wall_ms;
+      if (target.topic->config().timestamp_type == TimestampType::log_append_time)
+        kept.timestamp_ms.reset();
+      target.expected->log.push_back(kept);
+      ++outcome_.records;
+      return true;
+    }
+    const ErrorCode code = offset.error().code();
+    if (code == ErrorCode::stopped && world_.disk.faults_struck() > 0) return false;
+    if (code == ErrorCode::disk_full && tight()) return false;
+    if (code != ErrorCode::busy && code != ErrorCode::disk_full)
+      return Fail("an append fails: " + offset.error().ToString());
+    if (turn > kMostTurns && tight()) return false;
+    if (turn > kMostTurns) return Fail(target.name + ": for ever " + offset.error().ToString());
+    PollOnce(10'000);
+  }
+  return false;
+}
+
+// All that was appended becomes durable, if only one waits long enough.
+void Simulation::Settle() {
+  Tell("wait until all is durable");
+  for (int turn = 0; serves() && engine_->health().ok(); ++turn) {
+    bool settled = !engine_->deletions_pending();
+    for (auto& [name, topic] : model_.topics) {
+      for (size_t i = 0; i < topic.partitions.size() && !topic.deleting; ++i)
+        settled = settled && topic.partitions[i].acknowledged == topic.partitions[i].end();
+    }
+    if (settled) return;
+    if (turn > kMostTurns && !tight()) Fail("what was appended does not become durable");
+    if (turn > kMostTurns) return;
+    PollOnce(10'000);
+  }
+}
+
+// --- Topics --------------------------------------------------------------------------------------
+
+TopicConfig Simulation::RandomConfig() {
+  TopicConfig config;
+  config.compression = world_.random.OneIn(2) ? Compression::none : Compression::zstd;
+  config.zstd_level = 1;
+  config.segment_bytes =
+      static_cast<int64_t>(1024 + world_.random.Skewed(most_segment_bytes_ - 1024));
+  config.index_interval_bytes = static_cast<int32_t>(64 + world_.random.Skewed(4032));
+  if (world_.random.OneIn(4)) config.timestamp_type = TimestampType::log_append_time;
+  config.flush_ms = static_cast<int64_t>(1 + world_.random.Skewed(2000));
+  if (world_.random.OneIn(4)) config.commit_linger_ms = 5;
+  return config;
+}
+
+void Simulation::CreateTopic() {
+  const std::string name = kNames[world_.random.Below(std::size(kNames))];
+  const auto known = model_.topics.find(name);
+  ModelTopic topic;
+  topic.partitions.resize(1 + world_.random.Skewed(3));
+  topic.configs = {RandomConfig()};
+  const auto made = engine_->CreateTopic(name, static_cast<int32_t>(topic.partitions.size()),
+                                         topic.configs.front());
+  Tell("create topic " + name + " with " + std::to_string(topic.partitions.size()) +
+       " partitions: " + (made.ok() ? "done" : made.error().ToString()));
+  if (known != model_.topics.end()) {
+    const ErrorCode expected = known->second.deleting ? ErrorCode::busy : ErrorCode::topic_exists;
+    if (!dead() && engine_->health().ok() && (made.ok() || made.error().code() != expected))
+      Fail("topic " + name + " is made a second time");
+    return;
+  }
+  if (made.ok() && !dead()) {
+    topic.id = (*made)->id();
+  } else {
+    topic.must_exist = false;
+  }
+  const bool excused = dead() || world_.disk.faults_struck() > 0 || tight();
+  if (!made.ok() && !excused) Fail("a topic is not made: " + made.error().ToString());
+  // One that failed without stopping the engine must not be there.
+  if (!made.ok() && !dead() && engine_->health().ok()) return;
+  model_.topics[name] = std::move(topic);
+}
+
+void Simulation::AlterTopic() {
+  const auto target = Pick();
+  if (!target) return;
+  const TopicConfig config = RandomConfig();
+  TopicConfig changed = config;
+  changed.timestamp_type = target->topic->config().timestamp_type;  // the model needs it to stay
+  const Status altered = engine_->AlterTopic(target->topic->name(), changed);
+  Tell("alter topic " + target->topic->name() + (altered.ok() ? "" : " fails"));
+  if (altered.ok() && !dead()) {
+    target->model->configs = {changed};
+  } else {
+    target->model->configs.push_back(changed);
+  }
+}
+
+void Simulation::DeleteTopic() {
+  const auto target = Pick();
+  if (!target) return;
+  const std::string name = target->topic->name();
+  Tell("delete topic " + name);
+  std::erase_if(followers_, [&](const Follower& follower) { return follower.topic == name; });
+  const Status deleted = engine_->DeleteTopic(name);
+  if (!deleted.ok()) return;
+  target->model->deleting = true;
+  target->model->must_exist = false;
+}
+
+void Simulation::NoteDeletions() {
+  if (engine_->deletions_pending()) return;
+  std::erase_if(model_.topics, [](const auto& topic) { return topic.second.deleting; });
+}
+
+// --- Trouble -------------------------------------------------------------------------------------
+
+void Simulation::CloseCleanly() {
+  Tell("close");
+  followers_.clear();
+  const Status closed = engine_->Close();
+  if (dead()) return;
+  if (!closed.ok()) {
+    Tell("closing fails: " + closed.error().ToString());
+    const bool excused = world_.disk.faults_struck() > 0 || tight();
+    if (!excused) Fail("closing fails: " + closed.error().ToString());
+  } else {
+    for (auto& [name, topic] : model_.topics) {
+      for (ModelPartition& partition : topic.partitions)
+        if (!topic.deleting) partition.acknowledged = partition.end();
+    }
+    std::erase_if(model_.topics, [](const auto& topic) { return topic.second.deleting; });
+  }
+  if (failed()) return;
+  Crash(world_.random.OneIn(2) ? Death::kill : Death::power_cut);
+  closed_cleanly_ = closed.ok();
+  Reopen();
+}
+
+void Simulation::ArmDeath() {
+  const uint64_t operations = 1 + world_.random.Skewed(world_.random.OneIn(2) ? 30 : 400);
+  Tell("a crash in " + std::to_string(operations) + " operations");
+  world_.disk.DieIn(operations, world_.random.OneIn(3) ? Death::kill : Death::power_cut);
+}
+
+void Simulation::ArmFault() {
+  if (!faults_allowed_) return;
+  constexpr Fault::Kind kKinds[] = {Fault::Kind::write, Fault::Kind::flush, Fault::Kind::read};
+  const Fault fault{kKinds[world_.random.Below(3)], world_.random.Skewed(30)};
+  Tell("a fault is coming");
+  world_.disk.Arm(fault);
+}
+
+void Simulation::ChangeCapacity() {
+  if (!disk_may_fill_) return;
+  const uint64_t more =
+      world_.random.OneIn(2) ? uint64_t{1} << 40 : world_.random.Below(uint64_t{4} << 20);
+  world_.disk.profile().capacity_bytes = world_.disk.used_bytes() + more;
+  Tell("room on the disk: " + std::to_string(more));
+}
+
+void Simulation::JumpClock() {
+  const int64_t step = world_.random.OneIn(2) ? 100'000 : int64_t{40'000'000'000};
+  const auto by = static_cast<int64_t>(world_.random.Below(static_cast<uint64_t>(2 * step))) - step;
+  Tell("the clock jumps by " + std::to_string(by) + " ms");
+  world_.clock.JumpWall(by);
+}
+
+}  // namespace tidemark::sim

@@ -1,0 +1,196 @@
+#include "tests/sim/simulation.h"
+
+#include <numeric>
+
+#include "storage/open.h"
+
+namespace tidemark::sim {
+namespace {
+
+constexpr const char* kFolder = "store";
+// Crashes during recovery, one after the other, before it is let through.
+constexpr int kMostFailedOpenings = 4;
+
+DiskProfile PlanDisk(uint64_t seed) {
+  Random random(DeriveSeed(seed, 2));
+  DiskProfile profile;
+  profile.sector_bytes = random.OneIn(2) ? 512 : kPageBytes;
+  profile.direct_refused = random.OneIn(6);
+  profile.ordered_metadata = random.OneIn(3);
+  return profile;
+}
+
+}  // namespace
+
+Simulation::Simulation(uint64_t seed, bool keep_history)
+    : seed_(seed), keep_history_(keep_history), world_(PlanDisk(seed), seed) {
+  options_.data_dir = kFolder;
+  options_.journal_bytes = kMinJournalBytes;
+  options_.memory_bytes = kMinMemoryBytes;
+  if (keep_history) world_.disk.tell = [this](const std::string& text) { Tell(text); };
+  PlanWorld();
+  Reopen();
+}
+
+Simulation::~Simulation() {
+  followers_.clear();
+  engine_.reset();
+}
+
+void Simulation::PlanWorld() {
+  Random random(DeriveSeed(seed_, 3));
+  constexpr uint64_t kMostSegmentBytes[] = {4 << 10, 32 << 10, 256 << 10, 4 << 20};
+  faults_allowed_ = random.OneIn(2);
+  disk_may_fill_ = random.OneIn(4);
+  large_records_ = random.OneIn(3);
+  most_segment_bytes_ = kMostSegmentBytes[random.Below(4)];
+  world_.worker.set_prompt(random.OneIn(4));
+  if (random.OneIn(6)) options_.store_bytes = uint64_t{48} << 20;
+  const DiskProfile& disk = world_.disk.profile();
+  Tell("a disk with sectors of " + std::to_string(disk.sector_bytes) +
+       (disk.direct_refused ? ", no direct I/O" : "") +
+       (disk.ordered_metadata ? ", ordered metadata" : "") + (faults_allowed_ ? ", faults" : "") +
+       (disk_may_fill_ ? ", may fill up" : ""));
+}
+
+void Simulation::Tell(const std::string& text) {
+  if (keep_history_) outcome_.history.push_back("step " + std::to_string(step_) + ": " + text);
+}
+
+bool Simulation::Fail(const std::string& text) {
+  if (failed()) return false;
+  outcome_.failure = text;
+  outcome_.failed_step = step_;
+  Tell("BROKEN: " + text);
+  return false;
+}
+
+// So little room that the engine may have to wait for some.
+bool Simulation::tight() const {
+  return options_.store_bytes != 0 || world_.disk.free_bytes() < (uint64_t{16} << 20);
+}
+
+bool Simulation::Step(uint64_t number) {
+  step_ = number;
+  world_.Reseed(DeriveSeed(seed_, 1000 + number));
+  DoSomething();
+  if (dead() && !failed()) {
+    Crash(Death::none);
+    Reopen();
+  } else if (engine_ != nullptr && !engine_->health().ok() && !failed()) {
+    CheckStopped();
+    Crash(world_.random.OneIn(2) ? Death::kill : Death::power_cut);
+    Reopen();
+  }
+  if (world_.loop.stuck()) Fail("a wait has no end: nothing is in flight that could end it");
+  return !failed();
+}
+
+bool Simulation::End() {
+  if (failed()) return false;
+  Tell("the end");
+  Crash(Death::power_cut);
+  Reopen();
+  if (!failed()) CloseCleanly();
+  followers_.clear();
+  engine_.reset();
+  return !failed();
+}
+
+// `death`: of what, if the world has not ended already.
+void Simulation::Crash(Death death) {
+  if (death != Death::none) world_.disk.DieNow(death);
+  if (engine_ != nullptr) outcome_.checkpoints += engine_->stats().checkpoints;
+  followers_.clear();
+  engine_.reset();
+  world_.disk.Restart();
+  world_.clock.Restart();
+  if (world_.random.OneIn(4)) JumpClock();
+  ++outcome_.crash_points;
+  closed_cleanly_ = false;
+}
+
+void Simulation::Reopen() {
+  for (int attempt = 0; attempt < kMostFailedOpenings && !failed(); ++attempt) {
+    if (world_.random.OneIn(3)) {
+      world_.disk.DieIn(world_.random.Skewed(60) + 1,
+                        world_.random.OneIn(3) ? Death::kill : Death::power_cut);
+    } else if (faults_allowed_ && world_.random.OneIn(6)) {
+      world_.disk.Arm({world_.random.OneIn(2) ? Fault::Kind::write : Fault::Kind::flush,
+                       world_.random.Skewed(20)});
+    }
+    if (TryOpen()) break;
+    if (failed()) return;
+    if (dead()) {
+      Crash(Death::none);
+    } else {
+      Crash(world_.random.OneIn(2) ? Death::kill : Death::power_cut);
+    }
+  }
+  if (engine_ == nullptr && !failed()) TryOpen();
+  if (!failed() && engine_ == nullptr) Fail("it does not start");
+  world_.disk.DieIn(0, Death::none);
+  world_.disk.Arm({});
+  if (failed()) return;
+  created_ = true;
+  CheckReopened();
+}
+
+bool Simulation::TryOpen() {
+  faults_at_opening_ = world_.disk.faults_struck();
+  auto engine = storage::OpenEngine(world_.environment(), options_);
+  ++outcome_.openings;
+  if (dead()) {
+    if (engine.ok()) engine->reset();
+    return false;
+  }
+  if (engine.ok()) {
+    engine_ = std::move(*engine);
+    world_.disk.DieIn(0, Death::none);
+    return true;
+  }
+  Tell("opening fails: " + engine.error().ToString());
+  if (world_.disk.faults_struck() == faults_at_opening_)
+    Fail("it always starts, but: " + engine.error().ToString());
+  return false;
+}
+
+// After a failed write or flush: nothing is accepted, and reads go on.
+void Simulation::CheckStopped() {
+  Tell("the engine has stopped: " + engine_->health().error().message());
+  if (world_.disk.faults_struck() == 0) {
+    Fail("it stopped without a fault: " + engine_->health().error().message());
+    return;
+  }
+  const auto target = Pick();
+  if (target) {
+    // A commit that was in flight when something else failed may still be complete.
+    for (int i = 0; i < 10; ++i) PollOnce(1'000'000);
+    const int64_t durable = target->partition->durable_end_offset();
+    const auto appended = target->partition->Append(Record(), Durability::durable);
+    if (appended.ok() || appended.error().code() != ErrorCode::stopped) {
+      Fail("after a failed flush an append is still accepted");
+      return;
+    }
+    for (int i = 0; i < 10; ++i) PollOnce(1'000'000);
+    if (target->partition->durable_end_offset() != durable)
+      Fail("after a failed flush the durable end has moved");
+  }
+  CheckAll();
+}
+
+Outcome SimulateOnly(uint64_t seed, const std::vector<uint64_t>& only, bool keep_history) {
+  Simulation simulation(seed, keep_history);
+  bool good = !simulation.outcome().failure;
+  for (const uint64_t step : only) good = good && simulation.Step(step);
+  if (good) simulation.End();
+  return std::move(simulation.outcome());
+}
+
+Outcome Simulate(uint64_t seed, uint64_t steps, bool keep_history) {
+  std::vector<uint64_t> all(steps);
+  std::iota(all.begin(), all.end(), uint64_t{0});
+  return SimulateOnly(seed, all, keep_history);
+}
+
+}  // namespace tidemark::sim

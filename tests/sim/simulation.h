@@ -1,0 +1,134 @@
+// One simulated store through many lives: a workload, crashes, recovery, and after each of them a
+// comparison with the model, sentence by sentence of what docs/durability.md promises.
+//
+// Everything follows from the seed, and each step has a seed of its own, so that a step may be left
+// out and the others stay what they are: that is how a failure is made smaller.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/sim/model.h"
+#include "tests/sim/sim_world.h"
+#include "tidemark/engine.h"
+
+namespace tidemark::sim {
+
+struct Outcome {
+  std::optional<std::string> failure;  // the sentence that was broken, and where
+  size_t failed_step = 0;
+  uint64_t crash_points = 0;  // deaths with a comparison behind them
+  uint64_t openings = 0;
+  uint64_t faults = 0;
+  uint64_t records = 0;
+  uint64_t checkpoints = 0;
+  std::vector<std::string> history;
+};
+
+class Simulation {
+ public:
+  Simulation(uint64_t seed, bool keep_history);
+  ~Simulation();
+  Simulation(const Simulation&) = delete;
+  Simulation& operator=(const Simulation&) = delete;
+
+  // False: a promise was broken.
+  bool Step(uint64_t number);
+  // The last crash and comparison.
+  bool End();
+  Outcome& outcome() { return outcome_; }
+
+ private:
+  struct Follower {
+    std::unique_ptr<Reader> reader;
+    std::string topic;
+    int32_t partition = 0;
+    int64_t position = 0;
+    bool positioned = true;  // false: a search by time decides where it goes on
+    int64_t wanted_ms = 0;
+    uint64_t faults_before = 0;
+  };
+  struct Target {
+    std::string name;
+    Topic* topic = nullptr;
+    ModelTopic* model = nullptr;
+    int32_t index = 0;
+    Partition* partition = nullptr;
+    ModelPartition* expected = nullptr;
+  };
+
+  // simulation.cc
+  void Tell(const std::string& text);
+  bool Fail(const std::string& text);
+  bool failed() const { return outcome_.failure.has_value(); }
+  bool dead() const { return world_.disk.dead(); }
+  bool serves() const { return engine_ != nullptr && !dead() && !failed(); }
+  bool tight() const;
+  void PlanWorld();
+  void Crash(Death death);
+  void Reopen();
+  bool TryOpen();
+  void CheckStopped();
+
+  // operations.cc
+  void DoSomething();
+  std::optional<Target> Pick();
+  void PollOnce(int64_t max_wait_us);
+  void AppendSome(uint64_t count, uint64_t most_bytes);
+  bool AppendOne(const Target& target, uint64_t most_bytes);
+  void Settle();
+  void CreateTopic();
+  void AlterTopic();
+  void DeleteTopic();
+  void NoteDeletions();
+  void CloseCleanly();
+  void ArmDeath();
+  void ArmFault();
+  void ChangeCapacity();
+  void JumpClock();
+  TopicConfig RandomConfig();
+  int64_t RandomTimestamp();
+
+  // checks.cc
+  void ObserveEnds();
+  void CheckReopened();
+  void CheckTopics();
+  void CheckEnds(const std::string& name, Topic& topic, ModelTopic& model);
+  void CheckAll();
+  void ReadAll(const Target& target);
+  bool CheckBatch(const Target& target, const Batch& batch, int64_t position);
+  bool NoteLost(const Target& target, const std::vector<LostRange>& lost);
+  void OpenFollower();
+  void Follow();
+  bool FollowOne(Follower& follower);
+  bool CheckFound(const Target& target, const Follower& follower, int64_t found);
+  std::optional<Target> TargetOf(const std::string& topic, int32_t index);
+
+  uint64_t seed_;
+  bool keep_history_;
+  SimWorld world_;
+  EngineOptions options_;
+  Model model_;
+  std::unique_ptr<Engine> engine_;
+  std::vector<Follower> followers_;
+  Outcome outcome_;
+  size_t step_ = 0;
+  // What this world is like.
+  bool faults_allowed_ = false;
+  bool disk_may_fill_ = false;
+  bool large_records_ = false;
+  uint64_t most_segment_bytes_ = 0;
+  bool closed_cleanly_ = false;
+  bool created_ = false;      // the store's making was acknowledged
+  bool after_crash_ = false;  // comparing what recovery has left
+  uint64_t faults_at_opening_ = 0;
+};
+
+// Runs steps 0 to `steps` - 1, or those of `only`.
+Outcome Simulate(uint64_t seed, uint64_t steps, bool keep_history);
+Outcome SimulateOnly(uint64_t seed, const std::vector<uint64_t>& only, bool keep_history);
+
+}  // namespace tidemark::sim
