@@ -48,6 +48,7 @@ Status Recovery::ReplayJournal(const Checkpoint* checkpoint, bool brand_new, boo
     // No commit and no checkpoint: made anew for one that was lost, by an opening that went no
     // further.
     if (checkpoint == nullptr && end_.next_sequence == 1) journal_lost = true;
+    if (Status rewritten = RewriteLastCommit(); !rewritten) return rewritten;
   }
   const bool clean = checkpoint != nullptr && checkpoint->clean;
   if (journal_.was_cut_short() && !clean) {
@@ -102,6 +103,19 @@ Status Recovery::Visit(const FoundCommit& commit, base::ByteSpan data) {
   }
   NoteLosses(commit);
   return {};
+}
+
+// Through the page cache a commit whose flush has failed may still be read, though the kernel has
+// given its pages up: a flush alone would not write them. So it is written once more, as it is; the
+// ones before it were complete.
+Status Recovery::RewriteLastCommit() {
+  io::File& file = journal_.file();
+  if (file.direct() || live_.empty()) return {};
+  const Journal::LiveCommit& last = live_.back();
+  io::AlignedBuffer bytes = io::AllocateAligned(last.total_bytes, file.block_bytes());
+  auto read = file.ReadAt(last.position, {bytes.get(), last.total_bytes});
+  if (!read) return read.error();
+  return file.WriteAt(last.position, {bytes.get(), *read}, io::Durable::yes);
 }
 
 Status Recovery::QuarantineCommit(const FoundCommit& commit) {

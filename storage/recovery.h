@@ -65,6 +65,7 @@ class Recovery {
   Status ApplyFrames(const FoundCommit& commit, base::ByteSpan data);
   void ApplyRecords(const FoundCommit& commit, const DirectoryEntry& entry, base::ByteSpan frame);
   void NoteLosses(const FoundCommit& commit);
+  Status RewriteLastCommit();
   Status QuarantineCommit(const FoundCommit& commit);
   void FinishPartition(PartitionCore& partition, bool journal_lost);
   PartitionCore* Find(const DirectoryEntry& entry) const;
