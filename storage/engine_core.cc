@@ -135,7 +135,11 @@ Status EngineCore::Recover(bool journal_lost) {
                                             " is damaged; it is written anew from the other one");
   }
   packer_->set_checkpoints_allowed(false);
-  Recovery recovery(context_, *journal_, topics_, report_, [this] { return DrainNow(); });
+  // On a full disk what is replayed stays in memory, which the journal's size bounds, too.
+  Recovery recovery(context_, *journal_, topics_, report_, [this] {
+    Status drained = DrainNow();
+    return !drained.ok() && drained.error().code() == ErrorCode::disk_full ? Status() : drained;
+  });
   if (Status restored = recovery.RestoreFiles(checkpoint, journal_lost); !restored) return restored;
   if (Status replayed = recovery.ReplayJournal(checkpoint, brand_new, journal_lost); !replayed)
     return replayed;
@@ -193,10 +197,14 @@ void EngineCore::Turn(int64_t max_wait_us) {
   if (!was_in_flight && committer_->in_flight()) context_.environment.loop.RunOnce(0);
 }
 
-// What the worker has done, and its next piece of work. True: there was something.
+// What the worker has done, and its next piece of work. True: there was something, which somebody
+// may wait for.
 bool EngineCore::TakeIn() {
-  const bool any = context_.environment.worker.RunDone() > 0;
+  const bool was_ok = context_.health.ok();
+  const size_t deletions = deleting_.size();
+  bool any = context_.environment.worker.RunDone() > 0;
   FinishDeletions();
+  any = any || deleting_.size() != deletions || context_.health.ok() != was_ok;
   // A deletion needs a moment in which the worker has no part in the topic.
   if (!deletions_ready()) packer_->Advance();
   return any;
@@ -268,9 +276,15 @@ Status EngineCore::WaitUntil(const std::function<bool()>& done) {
 // Packs and flushes all that is durable, now.
 Status EngineCore::DrainNow() {
   packer_->Drain();
-  Status drained = WaitUntil([this] { return packer_->drained(); });
+  // A full disk may stay full for ever: whoever opens or closes is told, rather than kept.
+  Status waited = WaitUntil([this] { return packer_->drained() || packer_->waits_for_room(); });
+  const bool drained = packer_->drained();
   packer_->StopDraining();
-  return drained;
+  if (!waited.ok() || drained) return waited;
+  return Error(ErrorCode::disk_full,
+               context_.options.data_dir +
+                   ": there is no room to move records from the journal into segments; nothing is "
+                   "lost, make room and open the store again");
 }
 
 Status EngineCore::Close() {
@@ -279,6 +293,7 @@ Status EngineCore::Close() {
     committer_->MakeAllDue();
     return committer_->idle() && deleting_.empty();
   });
+  packer_->TryAgain();
   if (done.ok()) done = DrainNow();
   if (done.ok())
     done = WaitUntil([this] { return packer_->idle() && !packer_->checkpoint_pending(); });

@@ -33,6 +33,8 @@ class Packer {
   void Advance();
   // Whether packing must wait until then (the disk is full); INT64_MAX: no.
   int64_t retry_at_us() const { return retry_at_us_; }
+  void TryAgain() { retry_at_us_ = INT64_MAX; }
+  bool waits_for_room() const { return job_ == Job::none && retry_at_us_ != INT64_MAX; }
 
   // Everything durable shall be packed and flushed. Done when drained().
   void Drain();
