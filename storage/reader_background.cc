@@ -115,7 +115,12 @@ Result<ReaderCore::Step> ReaderCore::TakeOpened(Pending& pending) {
     ForgetSegment();
     return Step::again;
   }
-  if (pending.limit != FlushedLimit(pending.base_offset)) return Step::again;  // it has grown
+  if (pending.limit != FlushedLimit(pending.base_offset)) {
+    // It has grown, and may have been rolled: what was known of the place in it may now be taken
+    // for one in the segment behind it.
+    ForgetSegment();
+    return Step::again;
+  }
   if (!pending.status.ok()) {
     if (pending.status.error().system_errno() != ENOENT) return pending.status.error();
     const int64_t first = position_;
