@@ -1,0 +1,132 @@
+// What the simulator has found, each as a case of its own.
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "storage/open.h"
+#include "tests/sim/sim_world.h"
+
+namespace tidemark::sim {
+namespace {
+
+using std::chrono::milliseconds;
+
+class FoundTest : public ::testing::Test {
+ protected:
+  ~FoundTest() override { engine_.reset(); }
+
+  void MakeWorld(const DiskProfile& profile, uint64_t seed) {
+    engine_.reset();
+    world_.reset();  // there is one at a time
+    world_ = std::make_unique<SimWorld>(profile, seed);
+    options_.data_dir = "store";
+    options_.journal_bytes = kMinJournalBytes;
+    options_.memory_bytes = kMinMemoryBytes;
+    Open();
+  }
+  void Open() {
+    auto engine = storage::OpenEngine(world_->environment(), options_);
+    ASSERT_TRUE(engine.ok()) << engine.error().ToString();
+    engine_ = std::move(*engine);
+  }
+  void DieAndOpen(Death death) {
+    world_->disk.DieNow(death);
+    engine_.reset();
+    world_->disk.Restart();
+    Open();
+  }
+  void Append(const std::string& value) {
+    Record record;
+    record.value = value;
+    const auto offset = engine_->FindTopic("t")->partition(0)->Append(record, Durability::durable);
+    ASSERT_TRUE(offset.ok()) << offset.error().ToString();
+  }
+  void MakeTopic() { ASSERT_TRUE(engine_->CreateTopic("t", 1, {}).ok()); }
+  void PollFor(int turns) {
+    for (int i = 0; i < turns; ++i) engine_->Poll(milliseconds(10));
+  }
+  int64_t durable_end() const {
+    return engine_->FindTopic("t")->partition(0)->durable_end_offset();
+  }
+
+  std::unique_ptr<SimWorld> world_;
+  EngineOptions options_;
+  std::unique_ptr<Engine> engine_;
+};
+
+// Its pages were given up by the kernel, and still read from the cache: after a restart of the
+// process it was told as durable, and the next power cut took it.
+TEST_F(FoundTest, ACommitWhoseFlushFailedIsWrittenAgainBeforeItIsServed) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    MakeWorld({.direct_refused = true}, seed);
+    MakeTopic();
+    Append("before");
+    PollFor(10);
+    world_->disk.Arm({Fault::Kind::flush, 0});
+    Append("its flush fails");
+    PollFor(10);
+    ASSERT_FALSE(engine_->health().ok());
+    DieAndOpen(Death::kill);
+    const int64_t told = durable_end();
+    DieAndOpen(Death::power_cut);
+    ASSERT_GE(durable_end(), told) << "seed " << seed;
+    ASSERT_TRUE(engine_->recovery().damage.empty()) << "seed " << seed;
+  }
+}
+
+// It waited for room, and never returned.
+TEST_F(FoundTest, ClosingOnAFullDiskEnds) {
+  MakeWorld({}, 1);
+  MakeTopic();
+  Append("there is no room to pack it");
+  PollFor(10);
+  world_->disk.profile().capacity_bytes = world_->disk.used_bytes();
+  const Status closed = engine_->Close();
+  ASSERT_FALSE(closed.ok());
+  EXPECT_EQ(closed.error().code(), ErrorCode::disk_full);
+  world_->disk.profile().capacity_bytes = uint64_t{1} << 40;
+  DieAndOpen(Death::kill);
+  EXPECT_EQ(durable_end(), 1);
+  EXPECT_TRUE(engine_->Close().ok());
+}
+
+// The replay waited for room, for its memory's sake, and never ended.
+TEST_F(FoundTest, AFullDiskDoesNotKeepAFullJournalFromOpening) {
+  MakeWorld({}, 1);
+  MakeTopic();
+  options_.memory_bytes = 2 * kMinMemoryBytes;
+  DieAndOpen(Death::kill);
+  int64_t appended = 0;
+  world_->disk.profile().capacity_bytes = world_->disk.used_bytes() + (uint64_t{8} << 20);
+  const std::string value(100'000, 'v');
+  Record record;
+  record.value = value;
+  Partition& partition = *engine_->FindTopic("t")->partition(0);
+  while (appended < 30 && partition.Append(record, Durability::durable).ok()) ++appended;
+  world_->disk.profile().capacity_bytes = world_->disk.used_bytes();
+  while (durable_end() < appended) PollFor(1);
+  options_.memory_bytes = kMinMemoryBytes;
+  DieAndOpen(Death::power_cut);
+  EXPECT_EQ(durable_end(), appended);
+  world_->disk.profile().capacity_bytes = uint64_t{1} << 40;
+  EXPECT_TRUE(engine_->Close().ok());
+}
+
+// The manifest could not be written, and the wait for the deletion did not notice.
+TEST_F(FoundTest, ClosingEndsWhenTheDiskFailsWhileATopicIsDeleted) {
+  for (uint64_t operation = 1; operation < 60; ++operation) {
+    MakeWorld({}, operation);
+    MakeTopic();
+    Append("a record");
+    PollFor(300);  // the last commit has its witness: nothing else will end a wait
+    ASSERT_TRUE(engine_->DeleteTopic("t").ok());
+    world_->disk.DieIn(operation, Death::power_cut);
+    static_cast<void>(engine_->Close());
+    ASSERT_FALSE(world_->loop.stuck()) << "at operation " << operation;
+  }
+}
+
+}  // namespace
+}  // namespace tidemark::sim

@@ -1,0 +1,44 @@
+// Some seeds of the simulator, always the same, and one that is never the same. More:
+// docs/simulator.md.
+#include "tests/sim/simulation.h"
+
+#include <cstdlib>
+#include <iostream>
+#include <random>
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace tidemark::sim {
+namespace {
+
+constexpr uint64_t kSteps = 120;
+
+void ExpectNothingBroken(uint64_t seed) {
+  const Outcome outcome = Simulate(seed, kSteps, /*keep_history=*/false);
+  EXPECT_FALSE(outcome.failure) << *outcome.failure << "\nreplay: prog_simulate --seed " << seed;
+}
+
+TEST(SimulationTest, FixedSeeds) {
+  for (uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed) ExpectNothingBroken(seed);
+}
+
+TEST(SimulationTest, AFreshSeed) {
+  std::random_device device;
+  for (int i = 0; i < 10 && !HasFailure(); ++i) {
+    const uint64_t seed = device();
+    std::cout << "seed " << seed << std::endl;  // at once: a failed check aborts
+    ExpectNothingBroken(seed);
+  }
+}
+
+// A failure can be replayed only if a seed decides everything.
+TEST(SimulationTest, ASeedDecidesEverything) {
+  const Outcome first = Simulate(7, kSteps, /*keep_history=*/true);
+  const Outcome second = Simulate(7, kSteps, /*keep_history=*/true);
+  EXPECT_EQ(first.history, second.history);
+  EXPECT_GT(first.crash_points, 0U);
+}
+
+}  // namespace
+}  // namespace tidemark::sim
