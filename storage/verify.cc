@@ -157,7 +157,7 @@ void VerifyPass::VerifySegments(const std::vector<int64_t>& bases, const Checkpo
     SegmentEnd end;
     const bool active = known ? base == entry->active_base_offset : i + 1 == bases.size();
     if (active && known) end = {entry->active_flushed_bytes, entry->packed_end_offset};
-    if (!active) end.offset_limit = bases[i + 1];
+    if (!active) end.offset_limit = i + 1 < bases.size() ? bases[i + 1] : entry->packed_end_offset;
     VerifySegment(base, end, /*finished=*/!active || report_.clean);
   }
   if (known) {
