@@ -33,7 +33,8 @@ class FaultWorld {
   // What the disk says is left, if not the truth.
   std::optional<uint64_t> free_bytes;
 
-  FaultWorld() : files_(*this), worker_(io::MakeInlineWorker(loop_)) {}
+  explicit FaultWorld(io::FileSystem& real = io::SystemFiles())
+      : files_(*this, real), worker_(io::MakeInlineWorker(loop_)) {}
   io::Environment environment() {
     return {files_, loop_, *worker_, base::SystemClock(), &io::SystemRandom64, 1};
   }
@@ -85,7 +86,7 @@ class FaultWorld {
 
   class FaultFiles : public io::FileSystem {
    public:
-    explicit FaultFiles(FaultWorld& world) : world_(world) {}
+    FaultFiles(FaultWorld& world, io::FileSystem& real) : world_(world), real_(real) {}
     Result<std::unique_ptr<io::File>> Open(const std::string& path,
                                            io::OpenOptions options) override {
       if (Status asked = world_.Ask(Call::open, path); !asked.ok()) return asked.error();
@@ -118,7 +119,7 @@ class FaultWorld {
 
    private:
     FaultWorld& world_;
-    io::FileSystem& real_ = io::SystemFiles();
+    io::FileSystem& real_;
   };
 
   class InlineLoop : public io::Loop {
