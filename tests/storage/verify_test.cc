@@ -15,7 +15,8 @@ class VerifyTest : public DamageFixture {
 
   void Fill(int64_t first, int64_t end) {
     for (int64_t i = first; i < end; ++i) {
-      Append(PartitionOf("t"), ValueOf(i), Durability::buffered);
+      const bool last = i + 1 == end;  // does not wait for flush.ms
+      Append(PartitionOf("t"), ValueOf(i), last ? Durability::durable : Durability::buffered);
       if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
     }
     PollUntilDurable(PartitionOf("t"));
