@@ -31,6 +31,7 @@ ReaderCore::Step ReaderCore::UseSegment(int64_t base_offset, SegmentEntry& entry
                        *entry.max_timestamp_ms < *wanted_timestamp_ms_;
   if (too_old && base_offset != partition_.active_base_offset()) {
     position_ = NextSegmentBase(base_offset);
+    ForgetSegment();  // a place that was known in this one is none in the next
     return Step::again;
   }
   if (!entry.opened) {
