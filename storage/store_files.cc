@@ -45,6 +45,18 @@ uint64_t NewJournalBytes(const EngineOptions& options) {
                   std::max(kMinJournalBytes, options.store_bytes / kBudgetShare));
 }
 
+// The folder may be as new as the journal: its own entry, and those of parents that were made for
+// this store, must be on the device, too. FUSE file systems do nothing for syncfs, so the two
+// folders that always matter come first; a parent that we may not open is left to syncfs.
+Status FlushNewFolders(Context& context) {
+  io::FileSystem& files = context.environment.files;
+  const std::string& folder = context.options.data_dir;
+  Status flushed = files.FlushDirectory(folder);
+  if (flushed) flushed = files.FlushDirectory(io::JoinPath(folder, ".."));
+  if (flushed || flushed.error().system_errno() == EACCES) flushed = files.FlushAll(folder);
+  return flushed;
+}
+
 Result<std::unique_ptr<Journal>> MakeJournal(Context& context, const std::string& path,
                                              const base::Uuid& store_id) {
   auto journal =
@@ -55,15 +67,6 @@ Result<std::unique_ptr<Journal>> MakeJournal(Context& context, const std::string
                  journal.error().system_errno());
   }
   if (!journal) return journal.error();
-  // The folder may be as new as the journal: its own entry, and those of parents that were made for
-  // this store, must be on the device, too. FUSE file systems do nothing for syncfs, so the two
-  // folders that always matter come first; a parent that we may not open is left to syncfs.
-  io::FileSystem& files = context.environment.files;
-  const std::string& folder = context.options.data_dir;
-  Status flushed = files.FlushDirectory(folder);
-  if (flushed) flushed = files.FlushDirectory(io::JoinPath(folder, ".."));
-  if (flushed || flushed.error().system_errno() == EACCES) flushed = files.FlushAll(folder);
-  if (!flushed) return flushed.error();
   return journal;
 }
 
@@ -153,6 +156,10 @@ Result<StoreFiles> OpenStoreFiles(Context& context) {
         MakeJournal(context, path, manifest_id.is_nil() ? RandomId(context) : manifest_id);
     if (!journal) return journal.error();
     store.journal = std::move(*journal);
+  }
+  const bool made_anew = store.created || store.journal_lost;
+  if (made_anew || manifest_id.is_nil()) {  // or whoever made it was killed before it came so far
+    if (Status flushed = FlushNewFolders(context); !flushed) return flushed.error();
   }
   if (store.manifest.store_id != store.journal->superblock().store_id || found->repaired) {
     store.manifest.store_id = store.journal->superblock().store_id;
