@@ -143,17 +143,20 @@ Status EngineCore::Recover(bool journal_lost) {
   if (Status restored = recovery.RestoreFiles(checkpoint, journal_lost); !restored) return restored;
   if (Status replayed = recovery.ReplayJournal(checkpoint, brand_new, journal_lost); !replayed)
     return replayed;
-  if (recovery.journal_damaged()) {
-    if (Status drained = DrainNow(); !drained) return drained;
+  // Damaged commits are left behind at once; with no room for that they stay, and are told again.
+  bool leave_behind = recovery.journal_damaged();
+  if (leave_behind) {
+    Status drained = DrainNow();
+    if (!drained.ok() && drained.error().code() != ErrorCode::disk_full) return drained;
+    leave_behind = drained.ok();
   }
 
   const JournalEnd& end = recovery.end();
   const uint64_t incarnation =
       std::max(checkpoint != nullptr ? checkpoint->incarnation : 0, end.last_incarnation) + 1;
-  journal_->Continue(
-      end,
-      recovery.journal_damaged() ? std::deque<Journal::LiveCommit>() : recovery.TakeLiveCommits(),
-      incarnation, checkpoint != nullptr ? checkpoint->number : 0);
+  journal_->Continue(end,
+                     leave_behind ? std::deque<Journal::LiveCommit>() : recovery.TakeLiveCommits(),
+                     incarnation, checkpoint != nullptr ? checkpoint->number : 0);
   context_.engine_clock_base_ms =
       std::max(end.last_engine_clock_ms, checkpoint != nullptr ? checkpoint->engine_clock_ms : 0);
   context_.engine_clock_origin_us = context_.now_us;
