@@ -2,6 +2,7 @@
 //
 //   prog_simulate --seed N [--steps M] [--only 3,17,18]   replays; a failure is made smaller
 //   prog_simulate --runs R | --seconds S [--first N]      seeds N, N + 1, ...; stops at a failure
+//                 [--brief 1]                             ... and does not make it smaller
 //
 // Exit 0: nothing was broken. 1: a promise was broken; its history is on stdout.
 #include <sys/wait.h>
@@ -33,6 +34,7 @@ struct Arguments {
   uint64_t runs = UINT64_MAX;
   int64_t seconds = INT64_MAX;
   std::vector<uint64_t> only;
+  bool brief = false;  // tells the failure, and no more
 };
 
 // In a process of its own, since a failed check aborts.
@@ -94,6 +96,8 @@ bool Parse(int argc, char** argv, Arguments* arguments) {
       arguments->runs = value;
     } else if (name == "--seconds") {
       arguments->seconds = static_cast<int64_t>(value);
+    } else if (name == "--brief") {
+      arguments->brief = value != 0;
     } else if (name == "--only") {
       for (char* at = argv[i + 1]; *at != '\0';) {
         char* end = at;
@@ -141,7 +145,9 @@ int Soak(const Arguments& arguments) {
     const Outcome outcome = SimulateOnly(current_seed, steps, false);
     alarm(0);
     if (outcome.failure) {
-      std::printf("%s\n", outcome.failure->c_str());
+      std::printf("seed %lu: %s\n", static_cast<unsigned long>(current_seed),
+                  outcome.failure->c_str());
+      if (arguments.brief) return 1;
       return Report(current_seed, steps);
     }
     sum.crash_points += outcome.crash_points;

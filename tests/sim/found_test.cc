@@ -114,6 +114,23 @@ TEST_F(FoundTest, AFullDiskDoesNotKeepAFullJournalFromOpening) {
   EXPECT_TRUE(engine_->Close().ok());
 }
 
+// Killed while it made the store, it left a folder whose own entry was never flushed.
+TEST_F(FoundTest, AStoreWhoseMakingWasCutOffIsAsDurableAsAnyOther) {
+  for (uint64_t operation = 1; operation < 40; ++operation) {
+    engine_.reset();
+    world_.reset();
+    world_ = std::make_unique<SimWorld>(DiskProfile(), operation);
+    options_.data_dir = "store";
+    options_.journal_bytes = kMinJournalBytes;
+    world_->disk.DieIn(operation, Death::kill);
+    static_cast<void>(storage::OpenEngine(world_->environment(), options_));
+    DieAndOpen(Death::kill);
+    MakeTopic();
+    DieAndOpen(Death::power_cut);
+    ASSERT_NE(engine_->FindTopic("t"), nullptr) << "killed at operation " << operation;
+  }
+}
+
 // The manifest could not be written, and the wait for the deletion did not notice.
 TEST_F(FoundTest, ClosingEndsWhenTheDiskFailsWhileATopicIsDeleted) {
   for (uint64_t operation = 1; operation < 60; ++operation) {
