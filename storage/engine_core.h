@@ -74,6 +74,7 @@ class EngineCore {
   bool deletions_ready() const { return deleting_.size() > doomed_.size(); }
   void FinishDeletions();
   Status RemoveTopicFiles(TopicCore& topic);
+  Status SetAsideRemains(const std::string& folder);
   Status DrainNow();
   Status WaitUntil(const std::function<bool()>& done);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/segment.h"
+
 namespace tidemark::storage {
 namespace {
 
@@ -58,6 +60,21 @@ Status Quarantine::Move(const std::string& path, const std::string& name, const 
   if (!to) return to.error();
   if (Status moved = environment_.files.Rename(path, *to); !moved) return moved;
   return WriteNote(*to, note);
+}
+
+Status Quarantine::MoveSegments(const std::string& folder, const std::string& cause) {
+  io::FileSystem& files = environment_.files;
+  const auto bases = ListSegments(files, folder);
+  if (!bases) return bases.error();
+  if (bases->empty()) return {};
+  const std::string name = folder.substr(folder.rfind('/') + 1);
+  for (int64_t base : *bases) {
+    const std::string path = SegmentPath(folder, base, SegmentFile::log);
+    Status moved = Move(path, name + "-" + std::to_string(base) + ".log", path + ": " + cause);
+    if (!moved.ok()) return moved;
+    if (Status rest = RemoveSegment(files, folder, base); !rest) return rest;
+  }
+  return files.FlushDirectory(folder);
 }
 
 Status Quarantine::WriteNote(const std::string& path, const std::string& note) {

@@ -21,6 +21,8 @@ class Quarantine {
               const std::string& note);
   // Moves a file there.
   Status Move(const std::string& path, const std::string& name, const std::string& note);
+  // Moves the logs of all segments of a partition folder there, and removes their indexes.
+  Status MoveSegments(const std::string& folder, const std::string& cause);
 
  private:
   Result<std::string> PathFor(const std::string& name);

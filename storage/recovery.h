@@ -60,7 +60,6 @@ class Recovery {
   Status EnsureFolder(PartitionCore& partition);
   Status CutToIntact(PartitionCore& partition, int64_t base_offset, uint64_t file_bytes,
                      IntactPrefix* prefix);
-  Status SetAside(PartitionCore& partition, const std::vector<int64_t>& bases);
   Status Visit(const FoundCommit& commit, base::ByteSpan data);
   Status ApplyFrames(const FoundCommit& commit, base::ByteSpan data);
   void ApplyRecords(const FoundCommit& commit, const DirectoryEntry& entry, base::ByteSpan frame);

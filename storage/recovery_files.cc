@@ -51,7 +51,8 @@ Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntr
   auto bases = ListSegments(files, partition.folder());
   if (!bases) return bases.error();
   if (Status folder = EnsureFolder(partition); !folder.ok()) return folder;
-  if (entry == nullptr) return bases->empty() ? Status() : SetAside(partition, *bases);
+  if (entry == nullptr)
+    return quarantine_.MoveSegments(partition.folder(), "no checkpoint knows this segment");
 
   PartitionState& state = states_[&partition];
   state.first_needed_sequence = entry->first_needed_sequence;
@@ -133,18 +134,5 @@ Status Recovery::CutToIntact(PartitionCore& partition, int64_t base_offset, uint
 
 // Segments that no checkpoint knows: the journal holds all that was acknowledged of this partition.
 // They are kept aside all the same, since nothing proves that they are ours.
-Status Recovery::SetAside(PartitionCore& partition, const std::vector<int64_t>& bases) {
-  const std::string name =
-      partition.topic().description().name + "-" + std::to_string(partition.index());
-  for (int64_t base : bases) {
-    const std::string path = SegmentPath(partition.folder(), base, SegmentFile::log);
-    Status moved = quarantine_.Move(path, name + "-" + std::to_string(base) + ".log",
-                                    path + ": no checkpoint knows this segment");
-    if (!moved.ok()) return moved;
-    if (Status rest = RemoveSegment(context_.environment.files, partition.folder(), base); !rest)
-      return rest;
-  }
-  return context_.environment.files.FlushDirectory(partition.folder());
-}
 
 }  // namespace tidemark::storage

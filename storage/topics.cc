@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "storage/engine_core.h"
+#include "storage/quarantine.h"
 
 namespace tidemark::storage {
 
@@ -72,6 +73,7 @@ Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions
   auto topic = std::make_unique<TopicCore>(description);
   for (int32_t index = 0; index < partitions; ++index) {
     std::string folder = PartitionFolder(context_.options.data_dir, name, index);
+    if (Status cleared = SetAsideRemains(folder); !cleared) return cleared.error();
     if (Status made = MakePartitionFolder(context_.environment.files, folder, description.id);
         !made) {
       return made.error();
@@ -90,6 +92,16 @@ Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions
   }
   packer_->RequestCheckpoint();
   return &topics_.back()->handle();
+}
+
+// A deletion that a crash has cut off may have left segments in the folder of a topic that is in
+// the manifest no more, or somebody has put them there: they are none of the new topic's.
+Status EngineCore::SetAsideRemains(const std::string& folder) {
+  const auto exists = context_.environment.files.Exists(folder);
+  if (!exists) return exists.error();
+  if (!*exists) return {};
+  Quarantine quarantine(context_.environment, context_.options.data_dir);
+  return quarantine.MoveSegments(folder, "it was here before its topic was made");
 }
 
 Status EngineCore::AlterTopic(std::string_view name, const TopicConfig& config) {

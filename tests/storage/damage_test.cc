@@ -164,6 +164,29 @@ TEST_F(DamageTest, WithoutAnyCheckpointSegmentsAndJournalAreRead) {
   }
 }
 
+// What a deletion that was cut off leaves behind: the topic is out of the manifest, its segments
+// are still there.
+TEST_F(DamageTest, ANewTopicShowsNothingOfAnOldOneOfItsName) {
+  TopicConfig config;
+  config.segment_bytes = 1024;
+  Open();
+  MakeTopic("t", config);
+  for (int64_t i = 0; i < 10; ++i) AppendDurably(PartitionOf("t"), ValueOf(i, 60'000));
+  CloseCleanly();
+  std::filesystem::copy(PathOf("t-0"), directory_.File("remains"));
+  Open();
+  ASSERT_TRUE(engine_->DeleteTopic("t").ok());
+  while (std::filesystem::exists(PathOf("t-0"))) engine_->Poll(std::chrono::milliseconds(100));
+  std::filesystem::copy(directory_.File("remains"), PathOf("t-0"));
+
+  MakeTopic("t", config);
+  for (int64_t i = 0; i < 50; ++i) AppendDurably(PartitionOf("t"), ValueOf(i));
+  CloseCleanly();
+  Open();
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 50);
+  EXPECT_FALSE(std::filesystem::is_empty(PathOf("quarantine")));
+}
+
 TEST_F(DamageTest, AJournalThatIsGoneIsReportedAndTheSegmentsStay) {
   for (const std::string fault : {"missing", "empty", "garbage", "foreign"}) {
     SCOPED_TRACE(fault);
