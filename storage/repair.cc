@@ -84,7 +84,7 @@ Status Repair::Settle() {
     if (notice.level != NoticeLevel::info) report_.actions.push_back("opened: " + notice.text);
   }
   Status closed = (*engine)->Close();
-  if (closed) report_.actions.push_back("opened the store and stopped it cleanly");
+  if (closed) report_.actions.emplace_back("opened the store and stopped it cleanly");
   return closed;
 }
 

@@ -245,25 +245,25 @@ void VerifyPass::VerifyFolder(const std::vector<int64_t>& bases) {
 void VerifyPass::VerifyTopLevel() {
   const auto entries = files_.List(options_.data_dir);
   if (!entries) return Add(Finding::Kind::unreadable, options_.data_dir, entries.error().message());
-  static const std::set<std::string> known = {"journal",
-                                              "manifest",
-                                              "manifest.backup",
-                                              "owner",
-                                              "quarantine",
-                                              "tidemark.sock",
-                                              ".kafka_cleanshutdown",
-                                              "recovery-point-offset-checkpoint",
-                                              "log-start-offset-checkpoint",
-                                              "replication-offset-checkpoint",
-                                              "meta.properties",
-                                              "lost+found"};
+  static const std::set<std::string> kKnown = {"journal",
+                                               "manifest",
+                                               "manifest.backup",
+                                               "owner",
+                                               "quarantine",
+                                               "tidemark.sock",
+                                               ".kafka_cleanshutdown",
+                                               "recovery-point-offset-checkpoint",
+                                               "log-start-offset-checkpoint",
+                                               "replication-offset-checkpoint",
+                                               "meta.properties",
+                                               "lost+found"};
   std::set<std::string> folders;
   for (const TopicDescription& topic : manifest_.topics) {
     for (int32_t i = 0; i < topic.partitions; ++i)
       folders.insert(topic.name + "-" + std::to_string(i));
   }
   for (const io::DirectoryEntry& entry : *entries) {
-    if (report_.in_use || known.contains(entry.name) || folders.contains(entry.name)) continue;
+    if (report_.in_use || kKnown.contains(entry.name) || folders.contains(entry.name)) continue;
     Add(Finding::Kind::note, io::JoinPath(options_.data_dir, entry.name), "it has no place here");
   }
 }

@@ -185,7 +185,7 @@ TEST_F(VerifyTest, LeftoversAreNotes) {
 TEST_F(VerifyTest, BesideARunningEngineNothingIsCalledDamage) {
   MakeStore();
   for (int round = 0; round < 20; ++round) {
-    Fill(kRecords + round * 2'000, kRecords + (round + 1) * 2'000);
+    Fill(kRecords + int64_t{2'000} * round, kRecords + int64_t{2'000} * (round + 1));
     if (round == 10) MakeTopic("other");
     if (round == 15) {
       ASSERT_TRUE(engine_->DeleteTopic("other").ok());
