@@ -201,19 +201,25 @@ Result<OpenedBatch> OpenBatch(base::ByteSpan bytes, size_t limit_bytes, Compress
                               std::vector<std::byte>* buffer) {
   const Result<BatchHeader> header = CheckBatch(bytes);
   if (!header.ok()) return header.error();
+  return OpenCheckedBatch(*header, bytes, limit_bytes, compressor, buffer);
+}
+
+Result<OpenedBatch> OpenCheckedBatch(const BatchHeader& header, base::ByteSpan bytes,
+                                     size_t limit_bytes, Compressor* compressor,
+                                     std::vector<std::byte>* buffer) {
   OpenedBatch batch;
-  batch.header = *header;
-  batch.records = bytes.first(header->total_bytes()).subspan(kBatchHeaderBytes);
+  batch.header = header;
+  batch.records = bytes.first(header.total_bytes()).subspan(kBatchHeaderBytes);
   // A batch that compaction has emptied has nothing to decompress, whatever its codec bits say.
-  if (header->codec() != Codec::none && !batch.records.empty()) {
+  if (header.codec() != Codec::none && !batch.records.empty()) {
     TIDEMARK_CHECK(compressor != nullptr && buffer != nullptr);
     const Status status =
-        compressor->Decompress(header->codec(), batch.records, limit_bytes, buffer);
+        compressor->Decompress(header.codec(), batch.records, limit_bytes, buffer);
     if (!status.ok()) return status.error();
     batch.records = *buffer;
   }
   const Result<RecordsSummary> summary =
-      CheckRecords(batch.records, header->record_count, header->last_offset_delta);
+      CheckRecords(batch.records, header.record_count, header.last_offset_delta);
   if (!summary.ok()) return summary.error();
   return batch;
 }

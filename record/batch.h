@@ -136,6 +136,11 @@ struct OpenedBatch {
 // any other.
 Result<OpenedBatch> OpenBatch(base::ByteSpan bytes, size_t limit_bytes, Compressor* compressor,
                               std::vector<std::byte>* buffer);
+// The same for one whose header and CRC were checked already: `header` is what CheckBatch()
+// returned.
+Result<OpenedBatch> OpenCheckedBatch(const BatchHeader& header, base::ByteSpan bytes,
+                                     size_t limit_bytes, Compressor* compressor,
+                                     std::vector<std::byte>* buffer);
 
 // Largest decompressed batch that the engine reads: protects a small gateway from a bomb.
 inline constexpr size_t kMaxDecompressedBatchBytes = size_t{64} << 20;

@@ -26,11 +26,12 @@ void BlockReader::LoadWindow(uint64_t position, uint64_t length) {
   const uint64_t end = position + length;
   // Going backwards, what is wanted next stands before.
   const bool backwards = position < window_begin_ && length < kWindowBytes;
+  const uint64_t ahead = window_bytes_ > 0 ? kWindowBytes : kFirstWindowBytes;
   if (backwards) position = end > kWindowBytes ? end - kWindowBytes : 0;
   window_begin_ = position / unit * unit;
   const uint64_t needed = end - window_begin_;
   const uint64_t left = file_bytes_ > window_begin_ ? file_bytes_ - window_begin_ : 0;
-  window_bytes_ = base::RoundUp(std::max(needed, std::min(kWindowBytes, left)), unit);
+  window_bytes_ = base::RoundUp(std::max(needed, std::min(ahead, left)), unit);
   if (window_bytes_ > buffer_bytes_) {
     buffer_ = io::AllocateAligned(window_bytes_, unit);
     buffer_bytes_ = window_bytes_;

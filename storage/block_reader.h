@@ -16,6 +16,8 @@ namespace tidemark::storage {
 class BlockReader {
  public:
   static constexpr uint64_t kWindowBytes = uint64_t{1} << 20;  // enough for a device's full speed
+  // The first one: many look at a header and no further.
+  static constexpr uint64_t kFirstWindowBytes = uint64_t{64} << 10;
 
   // Fails when the file cannot even say how large it is.
   static Result<BlockReader> Open(io::File& file);

@@ -137,8 +137,8 @@ Status EngineCore::Recover(bool journal_lost) {
   packer_->set_checkpoints_allowed(false);
   // On a full disk what is replayed stays in memory, which the journal's size bounds, too.
   Recovery recovery(context_, *journal_, topics_, report_, [this] {
-    Status drained = DrainNow();
-    return !drained.ok() && drained.error().code() == ErrorCode::disk_full ? Status() : drained;
+    const Result<bool> drained = DrainIfThereIsRoom();
+    return drained ? Status() : drained.error();
   });
   if (Status restored = recovery.RestoreFiles(checkpoint, journal_lost); !restored) return restored;
   if (Status replayed = recovery.ReplayJournal(checkpoint, brand_new, journal_lost); !replayed)
@@ -146,9 +146,9 @@ Status EngineCore::Recover(bool journal_lost) {
   // Damaged commits are left behind at once; with no room for that they stay, and are told again.
   bool leave_behind = recovery.journal_damaged();
   if (leave_behind) {
-    Status drained = DrainNow();
-    if (!drained.ok() && drained.error().code() != ErrorCode::disk_full) return drained;
-    leave_behind = drained.ok();
+    const Result<bool> drained = DrainIfThereIsRoom();
+    if (!drained) return drained.error();
+    leave_behind = *drained;
   }
 
   const JournalEnd& end = recovery.end();
@@ -276,14 +276,23 @@ Status EngineCore::WaitUntil(const std::function<bool()>& done) {
   return context_.health;
 }
 
-// Packs and flushes all that is durable, now.
-Status EngineCore::DrainNow() {
+// Packs and flushes all that is durable, now. False: the disk has no room for it, and may never
+// have: whoever opens or closes is told, rather than kept.
+Result<bool> EngineCore::DrainIfThereIsRoom() {
   packer_->Drain();
-  // A full disk may stay full for ever: whoever opens or closes is told, rather than kept.
-  Status waited = WaitUntil([this] { return packer_->drained() || packer_->waits_for_room(); });
+  const Status waited =
+      WaitUntil([this] { return packer_->drained() || packer_->waits_for_room(); });
   const bool drained = packer_->drained();
   packer_->StopDraining();
-  if (!waited.ok() || drained) return waited;
+  if (!waited.ok()) return waited.error();
+  return drained;
+}
+
+Status EngineCore::DrainForClose() {
+  packer_->TryAgain();
+  const Result<bool> drained = DrainIfThereIsRoom();
+  if (!drained) return drained.error();
+  if (*drained) return {};
   return Error(ErrorCode::disk_full,
                context_.options.data_dir +
                    ": there is no room to move records from the journal into segments; nothing is "
@@ -296,8 +305,7 @@ Status EngineCore::Close() {
     committer_->MakeAllDue();
     return committer_->idle() && deleting_.empty();
   });
-  packer_->TryAgain();
-  if (done.ok()) done = DrainNow();
+  if (done.ok()) done = DrainForClose();
   if (done.ok())
     done = WaitUntil([this] { return packer_->idle() && !packer_->checkpoint_pending(); });
   if (done.ok()) done = packer_->FinishWriters();

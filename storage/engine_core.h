@@ -75,7 +75,8 @@ class EngineCore {
   void FinishDeletions();
   Status RemoveTopicFiles(TopicCore& topic);
   Status SetAsideRemains(const std::string& folder);
-  Status DrainNow();
+  Result<bool> DrainIfThereIsRoom();
+  Status DrainForClose();
   Status WaitUntil(const std::function<bool()>& done);
 
   OwnWorld own_world_;  // outlives everything that uses it

@@ -32,6 +32,7 @@ struct Superblock {
   uint64_t ring_begin = 0;
   int64_t created_ms = 0;
 
+  uint64_t copy_position(size_t copy) const { return copy * block_bytes; }
   uint64_t slot_position(int slot) const {
     return uint64_t{2} * block_bytes + static_cast<uint64_t>(slot) * slot_bytes;
   }

@@ -145,6 +145,18 @@ Result<Superblock> ReadSuperblock(io::File& journal) {
                               "): is this a Tidemark journal?");
 }
 
+Result<std::array<bool, 2>> FindDamagedSuperblocks(io::File& journal,
+                                                   const Superblock& superblock) {
+  auto reader = BlockReader::Open(journal);
+  if (!reader) return reader.error();
+  std::array<bool, 2> damaged{};
+  for (size_t copy = 0; copy < damaged.size(); ++copy) {
+    const auto read = ReadCopy(*reader, superblock.copy_position(copy));
+    damaged[copy] = !read || *read != superblock;
+  }
+  return damaged;
+}
+
 Result<CheckpointSlots> ReadCheckpoints(io::File& journal, const Superblock& superblock) {
   Result<BlockReader> reader = BlockReader::Open(journal);
   if (!reader) return reader.error();
@@ -181,6 +193,22 @@ Result<JournalEnd> ScanJournal(io::File& journal, const Superblock& superblock,
       start, [&directories](const Candidate& commit) { return directories.Check(commit); });
   JournalReplay replay(*reader, superblock, chain, visit, EndAt(start, checkpoint, chain));
   return replay.Run(links);
+}
+
+Result<RecordsFrame> DecodeRecordsFrame(const DirectoryEntry& entry, base::ByteSpan frame) {
+  auto header = DecodeRecordsFrameHeader(frame);
+  if (!header) return header.error();
+  const auto records = frame.subspan(kRecordsFrameHeaderBytes);
+  const int64_t count = entry.end_offset - entry.first_offset;
+  const int64_t last_delta = entry.end_offset - 1 - header->base_offset;
+  if (last_delta < 0 || last_delta > INT32_MAX || count > INT32_MAX)
+    return Error(ErrorCode::corrupt, "a frame begins at an impossible offset");
+  auto summary =
+      record::CheckRecords(records, static_cast<int32_t>(count), static_cast<int32_t>(last_delta));
+  if (!summary) return summary.error();
+  if (summary->last_offset_delta != last_delta)
+    return Error(ErrorCode::corrupt, "a frame does not end where its directory says");
+  return RecordsFrame{*header, records, *summary};
 }
 
 }  // namespace tidemark::storage

@@ -2,6 +2,7 @@
 // by recovery and by the tools. Blocks.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "io/file_system.h"
+#include "record/batch.h"
 #include "storage/journal_format.h"
 #include "tidemark/error.h"
 
@@ -16,6 +18,9 @@ namespace tidemark::storage {
 
 // Both copies of the superblock; the first that is intact. unsupported beats corrupt.
 Result<Superblock> ReadSuperblock(io::File& journal);
+
+// Which of the two copies (at superblock.copy_position()) are not what the intact one says.
+Result<std::array<bool, 2>> FindDamagedSuperblocks(io::File& journal, const Superblock& superblock);
 
 struct CheckpointSlots {
   std::optional<Checkpoint> newest;  // of the two; nullopt: neither is readable
@@ -71,5 +76,15 @@ struct JournalEnd {
 using VisitCommit = std::function<Status(const FoundCommit& commit, base::ByteSpan data)>;
 Result<JournalEnd> ScanJournal(io::File& journal, const Superblock& superblock,
                                const Checkpoint* checkpoint, const VisitCommit& visit);
+
+// A records frame, decoded: `records` are its bytes, one record behind the other.
+struct RecordsFrame {
+  RecordsFrameHeader header;
+  base::ByteSpan records;
+  record::RecordsSummary summary;
+};
+// corrupt: the checksum over it was right, and yet it is not what its directory entry says (a
+// defect of the writer).
+Result<RecordsFrame> DecodeRecordsFrame(const DirectoryEntry& entry, base::ByteSpan frame);
 
 }  // namespace tidemark::storage

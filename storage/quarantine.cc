@@ -62,19 +62,33 @@ Status Quarantine::Move(const std::string& path, const std::string& name, const 
   return WriteNote(*to, note);
 }
 
+Status Quarantine::MoveSegment(const std::string& folder, int64_t base_offset,
+                               const std::string& cause) {
+  for (const SegmentFile kind :
+       {SegmentFile::log, SegmentFile::offset_index, SegmentFile::time_index}) {
+    const std::string path = SegmentPath(folder, base_offset, kind);
+    const auto exists = environment_.files.Exists(path);
+    if (!exists) return exists.error();
+    if (!*exists) continue;
+    if (Status moved = Move(path, NameFor(path), path + ": " + cause); !moved) return moved;
+  }
+  return {};
+}
+
 Status Quarantine::MoveSegments(const std::string& folder, const std::string& cause) {
-  io::FileSystem& files = environment_.files;
-  const auto bases = ListSegments(files, folder);
+  const auto bases = ListSegments(environment_.files, folder);
   if (!bases) return bases.error();
   if (bases->empty()) return {};
-  const std::string name = folder.substr(folder.rfind('/') + 1);
-  for (int64_t base : *bases) {
-    const std::string path = SegmentPath(folder, base, SegmentFile::log);
-    Status moved = Move(path, name + "-" + std::to_string(base) + ".log", path + ": " + cause);
-    if (!moved.ok()) return moved;
-    if (Status rest = RemoveSegment(files, folder, base); !rest) return rest;
+  for (const int64_t base : *bases) {
+    if (Status moved = MoveSegment(folder, base, cause); !moved) return moved;
   }
-  return files.FlushDirectory(folder);
+  return environment_.files.FlushDirectory(folder);
+}
+
+std::string Quarantine::NameFor(const std::string& path) const {
+  std::string name = path.substr(data_dir_.size() + 1);
+  std::replace(name.begin(), name.end(), '/', '-');
+  return name;
 }
 
 Status Quarantine::WriteNote(const std::string& path, const std::string& note) {

@@ -143,10 +143,19 @@ bool ReaderCore::FindWanted(RecordRange::Encoded* records) {
   return false;
 }
 
+// A hole that is known already. A search by time comes over those of a whole log, and is silent.
 void ReaderCore::MoveOverHole(int64_t to, const std::string& cause) {
   if (to <= position_) return;
   if (!wanted_timestamp_ms_) lost_.push_back({position_, to, cause});
   position_ = to;
+}
+
+// Damage that was met just now. A search is told, too: what it wants may have been there.
+Error ReaderCore::Lose(int64_t to, const std::string& cause) {
+  const int64_t first = std::exchange(position_, to);
+  lost_.push_back({first, to, cause});
+  return Error(ErrorCode::corrupt, cause + "; offsets " + std::to_string(first) + " to " +
+                                       std::to_string(to - 1) + " are lost");
 }
 
 void ReaderCore::AccountMemory() {

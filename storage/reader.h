@@ -47,7 +47,6 @@ class ReaderCore {
   Result<Step> TakeBatch(const record::BatchHeader& header, base::ByteSpan bytes);
   Result<Step> Deliver(const record::BatchHeader& header, base::ByteSpan bytes);
   Step MeetDamage(const std::string& cause);
-  Error LostError(const std::string& cause, int64_t first) const;
   Result<Step> LeaveSegment();
   void LookUp();
   void UseHints();
@@ -64,6 +63,7 @@ class ReaderCore {
   Result<Step> TakeOpened(Pending& pending);
   Result<Step> TakeFound(Pending& pending);
   void MoveOverHole(int64_t to, const std::string& cause);
+  Error Lose(int64_t to, const std::string& cause);
   std::optional<uint64_t> FlushedLimit(int64_t base_offset) const;
   // Where the offsets behind a segment begin.
   int64_t NextSegmentBase(int64_t base_offset) const;

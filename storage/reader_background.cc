@@ -123,12 +123,8 @@ Result<ReaderCore::Step> ReaderCore::TakeOpened(Pending& pending) {
   }
   if (!pending.status.ok()) {
     if (pending.status.error().system_errno() != ENOENT) return pending.status.error();
-    const int64_t first = position_;
-    MoveOverHole(NextSegmentBase(pending.base_offset), "the segment's file is missing");
     ForgetSegment();
-    return Error(ErrorCode::corrupt, pending.status.error().message() + "; offsets " +
-                                         std::to_string(first) + " to " +
-                                         std::to_string(position_ - 1) + " are lost");
+    return Lose(NextSegmentBase(pending.base_offset), pending.status.error().message());
   }
   entry->second.opened = std::move(pending.opened);
   entry->second.max_timestamp_ms = entry->second.opened->max_timestamp_ms;

@@ -79,6 +79,7 @@ void ReaderCore::BeginAtOffsetHint() {
   if (offset_hint_)
     file_position_ = static_cast<uint64_t>(segment_->offsets.entries()[*offset_hint_].position);
   chain_ = offset_hint_ ? OffsetChain() : OffsetChain(segment_->base_offset);
+  damage_.clear();
 }
 
 // The batch that the offset index has led to is not there: from the entry before it on.
@@ -174,12 +175,13 @@ Result<ReaderCore::Step> ReaderCore::TakeBatch(const record::BatchHeader& header
                                                base::ByteSpan bytes) {
   if (time_hint_ && !CheckTimeHint(header)) return DropTimeHint();
   const bool below = header.last_offset() < position_;
-  const int64_t first = position_;
   if (!below && header.base_offset > position_) {
     // By the index a search has come here, not over a hole.
     const std::string damage = offset_hint_ ? std::string() : std::exchange(damage_, {});
-    MoveOverHole(header.base_offset, damage.empty() ? "no batch holds it" : damage);
-    if (!damage.empty()) return LostError(damage, first);
+    // Told once, when no entry is left whose failure would lead here again.
+    if (!damage.empty() && time_hint_) return DropTimeHint();
+    if (!damage.empty()) return Lose(header.base_offset, damage);
+    MoveOverHole(header.base_offset, "no batch holds it");
   }
   offset_hint_.reset();
   damage_.clear();
@@ -191,15 +193,10 @@ Result<ReaderCore::Step> ReaderCore::TakeBatch(const record::BatchHeader& header
   return Step::again;
 }
 
-Error ReaderCore::LostError(const std::string& cause, int64_t first) const {
-  return Error(ErrorCode::corrupt, cause + "; offsets " + std::to_string(first) + " to " +
-                                       std::to_string(position_ - 1) + " are lost");
-}
-
 Result<ReaderCore::Step> ReaderCore::Deliver(const record::BatchHeader& header,
                                              base::ByteSpan bytes) {
-  auto opened =
-      record::OpenBatch(bytes, record::kMaxDecompressedBatchBytes, &compressor_, &decompressed_);
+  auto opened = record::OpenCheckedBatch(header, bytes, record::kMaxDecompressedBatchBytes,
+                                         &compressor_, &decompressed_);
   if (!opened && opened.error().code() == ErrorCode::corrupt)
     return SearchBehindDamage(opened.error().message());
   chain_.Take(header);
@@ -230,12 +227,11 @@ Result<ReaderCore::Step> ReaderCore::LeaveSegment() {
     if (was_let_go) OpenInBackground(base_offset);
     return was_let_go ? Step::pending : Step::again;
   }
-  const int64_t first = position_;
+  const int64_t next = NextSegmentBase(base_offset);
   const std::string damage = damage_;
   ForgetSegment();
-  MoveOverHole(NextSegmentBase(base_offset),
-               damage.empty() ? "the segment ends before it" : damage);
-  if (position_ > first && !damage.empty()) return LostError(damage, first);
+  if (!damage.empty() && next > position_) return Lose(next, damage);
+  MoveOverHole(next, "the segment ends before it");
   return Step::again;
 }
 

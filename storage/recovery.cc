@@ -173,17 +173,8 @@ void Recovery::ApplyRecords(const FoundCommit& commit, const DirectoryEntry& ent
   state.unknown = false;
   if (commit.sequence < state.first_needed_sequence || entry.end_offset <= partition->end_offset())
     return;
-  auto header = DecodeRecordsFrameHeader(frame);
-  const base::ByteSpan records =
-      header ? frame.subspan(kRecordsFrameHeaderBytes) : base::ByteSpan();
-  const int64_t last_delta = header ? entry.end_offset - 1 - header->base_offset : 0;
-  auto summary =
-      header && last_delta <= INT32_MAX && entry.end_offset - entry.first_offset <= INT32_MAX
-          ? record::CheckRecords(records,
-                                 static_cast<int32_t>(entry.end_offset - entry.first_offset),
-                                 static_cast<int32_t>(last_delta))
-          : Result<record::RecordsSummary>(Error(ErrorCode::corrupt));
-  if (!summary || summary->last_offset_delta != last_delta) {
+  const auto decoded = DecodeRecordsFrame(entry, frame);
+  if (!decoded) {
     // Its checksum is right and its content is not: a defect of the writer. Never a reason not to
     // start.
     state.losses.push_back({entry.first_offset, entry.end_offset,
@@ -201,7 +192,8 @@ void Recovery::ApplyRecords(const FoundCommit& commit, const DirectoryEntry& ent
   }
   std::erase_if(state.losses,
                 [&](const Loss& loss) { return loss.first_offset < entry.end_offset; });
-  partition->Replay(*header, records, *summary, entry.first_offset, commit.sequence);
+  partition->Replay(decoded->header, decoded->records, decoded->summary, entry.first_offset,
+                    commit.sequence);
   report_.records_replayed +=
       static_cast<uint64_t>(partition->end_offset() - std::max(before, entry.first_offset));
 }

@@ -6,7 +6,6 @@
 #include <memory>
 #include <utility>
 
-#include "storage/block_reader.h"
 #include "storage/journal.h"
 #include "storage/open.h"
 #include "storage/quarantine.h"
@@ -57,12 +56,11 @@ Status Repair::MendSuperblocks() {
   }
   const Superblock& superblock = (*journal)->superblock();
   io::File& file = (*journal)->file();
-  auto reader = BlockReader::Open(file);
-  if (!reader) return reader.error();
-  for (const uint64_t copy : {0U, 1U}) {
-    const uint64_t position = copy * superblock.block_bytes;
-    const auto decoded = DecodeSuperblock(reader->Read(position, kSuperblockBytes));
-    if (decoded && *decoded == superblock) continue;
+  const auto damaged = FindDamagedSuperblocks(file, superblock);
+  if (!damaged) return damaged.error();
+  for (size_t copy = 0; copy < damaged->size(); ++copy) {
+    if (!(*damaged)[copy]) continue;
+    const uint64_t position = superblock.copy_position(copy);
     Status kept = quarantine_.Copy(file, position, position + superblock.block_bytes,
                                    "journal-superblock-" + std::to_string(copy),
                                    JournalPath() + ": a copy of the superblock is damaged");

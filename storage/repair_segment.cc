@@ -56,24 +56,13 @@ SegmentRepair::SegmentRepair(io::FileSystem& files, Quarantine& quarantine,
       actions_(*actions),
       active_bytes_(entry.active_flushed_bytes) {}
 
-std::string SegmentRepair::QuarantineName(const std::string& path) const {
-  return topic_.name + "-" + std::to_string(entry_.partition) + "-" +
-         path.substr(path.find_last_of('/') + 1);
-}
-
 Status SegmentRepair::Run() {
   const auto bases = ListSegments(files_, folder_);
   if (!bases) return bases.error();
   for (size_t i = 0; i < bases->size(); ++i) {
     const int64_t base = (*bases)[i];
     if (base > entry_.active_base_offset) break;  // none of the log's
-    SegmentEnd end;
-    if (base == entry_.active_base_offset) {
-      end = {entry_.active_flushed_bytes, entry_.packed_end_offset};
-    } else {
-      end.offset_limit = i + 1 < bases->size() ? (*bases)[i + 1] : entry_.packed_end_offset;
-    }
-    if (Status mended = MendSegment(base, end); !mended) return mended;
+    if (Status mended = MendSegment(base, EndBy(entry_, *bases, i)); !mended) return mended;
   }
   return {};
 }
@@ -113,7 +102,7 @@ Status SegmentRepair::RewriteLog(int64_t base_offset, const SegmentSurvey& surve
     note += "\nbytes " + std::to_string(damage.begin) + " to " + std::to_string(damage.end - 1) +
             ": " + damage.what;
   }
-  Status kept = quarantine_.Copy(**log, 0, UINT64_MAX, QuarantineName(path), note);
+  Status kept = quarantine_.Copy(**log, 0, UINT64_MAX, quarantine_.NameFor(path), note);
   if (!kept) return kept;
   auto draft = files_.Open(path + ".new", {.write = true, .create = true, .truncate = true});
   if (!draft) return draft.error();
@@ -132,17 +121,11 @@ Status SegmentRepair::RewriteLog(int64_t base_offset, const SegmentSurvey& surve
 
 // Nothing in it is intact.
 Status SegmentRepair::SetAside(int64_t base_offset) {
-  for (const SegmentFile kind :
-       {SegmentFile::log, SegmentFile::offset_index, SegmentFile::time_index}) {
-    const std::string path = Path(base_offset, kind);
-    const auto exists = files_.Exists(path);
-    if (!exists) return exists.error();
-    if (!*exists) continue;
-    Status moved =
-        quarantine_.Move(path, QuarantineName(path), path + ": no intact batch is in this segment");
-    if (!moved) return moved;
-    actions_.push_back(path + ": moved to quarantine/, since no batch of it is intact");
-  }
+  Status moved =
+      quarantine_.MoveSegment(folder_, base_offset, "no intact batch is in this segment");
+  if (!moved) return moved;
+  actions_.push_back(Path(base_offset, SegmentFile::log) +
+                     ": moved to quarantine/ with its indexes, since no batch of it is intact");
   if (base_offset == entry_.active_base_offset) active_bytes_ = 0;
   return files_.FlushDirectory(folder_);
 }
@@ -152,7 +135,7 @@ Status SegmentRepair::MendIndex(int64_t base_offset, SegmentFile kind, const std
   if (fault.empty()) return {};
   const std::string path = Path(base_offset, kind);
   if (auto present = files_.Open(path, {}); present) {
-    Status kept = quarantine_.Copy(**present, 0, UINT64_MAX, QuarantineName(path),
+    Status kept = quarantine_.Copy(**present, 0, UINT64_MAX, quarantine_.NameFor(path),
                                    path + ": the index as it was: " + fault);
     if (!kept) return kept;
   }

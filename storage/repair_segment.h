@@ -34,7 +34,6 @@ class SegmentRepair {
   std::string Path(int64_t base_offset, SegmentFile kind) const {
     return SegmentPath(folder_, base_offset, kind);
   }
-  std::string QuarantineName(const std::string& path) const;
 
   io::FileSystem& files_;
   Quarantine& quarantine_;

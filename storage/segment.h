@@ -86,9 +86,10 @@ struct OpenSegment {
   uint64_t log_bytes = 0;
   index::OffsetIndex offsets;
   index::TimeIndex times;
-  int64_t max_timestamp_ms = INT64_MIN;  // of all its batches
-  int64_t next_offset = 0;               // behind its last batch
-  std::optional<int64_t> offset_limit;   // what follows `log_bytes` has no offset below
+  int64_t max_timestamp_ms =
+      INT64_MIN;            // of all its batches; the greatest there is where damage hides some
+  int64_t next_offset = 0;  // behind its last batch
+  std::optional<int64_t> offset_limit;  // what follows `log_bytes` has no offset below
 };
 // Where a segment ends; nullopt: that is not known.
 struct SegmentEnd {

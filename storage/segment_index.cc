@@ -11,19 +11,11 @@ using index::TimeEntry;
 
 uint64_t PositionOf(const OffsetEntry& entry) { return static_cast<uint64_t>(entry.position); }
 
-// The file's first bytes, at most `limit_bytes`; none when it is missing or cannot be read.
+// None when the file is missing or cannot be read.
 std::vector<std::byte> ReadHint(io::FileSystem& files, const std::string& path,
                                 uint64_t limit_bytes) {
-  const auto exists = files.Exists(path);
-  if (!exists || !*exists) return {};
-  auto file = files.Open(path, {});
-  if (!file) return {};
-  const auto size = (*file)->Size();
-  if (!size) return {};
-  std::vector<std::byte> bytes(std::min(*size, limit_bytes));
-  const auto read = (*file)->ReadAt(0, bytes);
-  bytes.resize(read.ok() ? *read : 0);
-  return bytes;
+  auto bytes = ReadIndexFile(files, path, limit_bytes);
+  return bytes ? *std::move(bytes) : std::vector<std::byte>();
 }
 
 // The batch at the position that an entry names; nullopt when that is not the batch the entry
@@ -131,6 +123,19 @@ IndexResumption Behind(OffsetEntry entry, const record::BatchHeader& header,
 }
 
 }  // namespace
+
+Result<std::vector<std::byte>> ReadIndexFile(io::FileSystem& files, const std::string& path,
+                                             uint64_t limit_bytes) {
+  auto file = files.Open(path, {});
+  if (!file) return file.error();
+  const auto size = (*file)->Size();
+  if (!size) return size.error();
+  std::vector<std::byte> bytes(std::min(*size, limit_bytes));
+  const auto read = (*file)->ReadAt(0, bytes);
+  if (!read) return read.error();
+  bytes.resize(*read);
+  return bytes;
+}
 
 Result<SegmentIndexes> LoadIndexes(io::FileSystem& files, const std::string& folder,
                                    int64_t base_offset, io::File& log, uint64_t log_bytes) {

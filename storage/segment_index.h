@@ -1,4 +1,5 @@
-// Between segment_*.cc only: a segment's two index files, as far as its log bears them out.
+// Between segment_*.cc, verify*.cc and repair*.cc: a segment's two index files, as far as its log
+// bears them out.
 //
 // Index files are hints. A crash can leave them short, missing, or with anything behind their valid
 // prefix, since only a roll or a clean stop flushes them. What is kept here was checked against the
@@ -25,6 +26,10 @@ struct SegmentIndexes {
   std::vector<std::byte> offset_file;
   std::vector<std::byte> time_file;
 };
+
+// An index file's first bytes, at most `limit_bytes`.
+Result<std::vector<std::byte>> ReadIndexFile(io::FileSystem& files, const std::string& path,
+                                             uint64_t limit_bytes);
 
 // Reads both files and keeps the entries that are valid by themselves. The last offset entry that
 // is kept names the batch standing at its position, the last time entry one that holds its

@@ -22,7 +22,10 @@ Status Complete(OpenSegment* segment, IndexResumption resumption, SegmentIndexes
   const OffsetBounds bounds{resumption.next_offset, segment->offset_limit};
   Status walked =
       WalkBatchHeaders(*segment->log, resumption.position, segment->log_bytes, visit, bounds);
-  if (!walked.ok() && walked.error().code() != ErrorCode::corrupt) return walked;
+  if (!walked.ok()) {
+    if (walked.error().code() != ErrorCode::corrupt) return walked;
+    segment->max_timestamp_ms = INT64_MAX;
+  }
   segment->next_offset = resumption.next_offset;
   return {};
 }

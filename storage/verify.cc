@@ -155,9 +155,12 @@ void VerifyPass::VerifySegments(const std::vector<int64_t>& bases, const Checkpo
     AddLoss(SegmentPath(folder_, base, SegmentFile::log), "no segment holds what stands before it",
             held_end_, base);
     SegmentEnd end;
+    if (known) {
+      end = EndBy(*entry, bases, i);
+    } else if (i + 1 < bases.size()) {
+      end.offset_limit = bases[i + 1];
+    }
     const bool active = known ? base == entry->active_base_offset : i + 1 == bases.size();
-    if (active && known) end = {entry->active_flushed_bytes, entry->packed_end_offset};
-    if (!active) end.offset_limit = i + 1 < bases.size() ? bases[i + 1] : entry->packed_end_offset;
     VerifySegment(base, end, /*finished=*/!active || report_.clean);
   }
   if (known) {

@@ -1,10 +1,6 @@
 #include "storage/verify_journal.h"
 
 #include <algorithm>
-
-#include "record/batch.h"
-#include "storage/block_reader.h"
-
 namespace tidemark::storage {
 
 void JournalVerifier::Add(Finding::Kind kind, std::optional<uint64_t> position, std::string what) {
@@ -47,13 +43,12 @@ bool JournalVerifier::ReadHead() {
 }
 
 void JournalVerifier::CheckSuperblockCopies() {
-  auto reader = BlockReader::Open(journal_);
-  if (!reader) return;
-  for (const uint64_t copy : {0U, 1U}) {
-    const uint64_t position = copy * superblock_.block_bytes;
-    const auto decoded = DecodeSuperblock(reader->Read(position, kSuperblockBytes));
-    if (decoded && *decoded == superblock_) continue;
-    Add(Finding::Kind::fault, position, "this copy of the superblock is damaged");
+  const auto damaged = FindDamagedSuperblocks(journal_, superblock_);
+  if (!damaged) return Add(Finding::Kind::unreadable, std::nullopt, damaged.error().message());
+  for (size_t copy = 0; copy < damaged->size(); ++copy) {
+    if (!(*damaged)[copy]) continue;
+    Add(Finding::Kind::fault, superblock_.copy_position(copy),
+        "this copy of the superblock is damaged");
   }
 }
 
@@ -122,21 +117,13 @@ void JournalVerifier::TakeFrames(const FoundCommit& commit, base::ByteSpan data,
     tail.unknown = false;
     if (commit.sequence < tail.first_needed_sequence || entry.end_offset <= tail.end_offset)
       continue;
-    const auto header = DecodeRecordsFrameHeader(frame);
-    const int64_t last_delta = header ? entry.end_offset - 1 - header->base_offset : -1;
-    const int64_t count = entry.end_offset - entry.first_offset;
-    const bool whole =
-        last_delta >= 0 && last_delta <= INT32_MAX && count <= INT32_MAX &&
-        record::CheckRecords(frame.subspan(kRecordsFrameHeaderBytes), static_cast<int32_t>(count),
-                             static_cast<int32_t>(last_delta))
-            .ok();
-    if (!whole) {
+    if (!DecodeRecordsFrame(entry, frame)) {
       tail.lost.push_back(
           {entry.first_offset, entry.end_offset, commit.sequence,
            "commit " + std::to_string(commit.sequence) + " has a frame that cannot be decoded"});
       continue;
     }
-    report_.records += static_cast<uint64_t>(count);
+    report_.records += static_cast<uint64_t>(entry.end_offset - entry.first_offset);
     if (entry.first_offset > tail.end_offset) {
       TailState::Lost range{
           tail.end_offset, entry.first_offset, commit.sequence,

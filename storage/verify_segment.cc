@@ -6,6 +6,7 @@
 #include "record/batch.h"
 #include "storage/block_reader.h"
 #include "storage/offset_chain.h"
+#include "storage/segment_index.h"
 
 namespace tidemark::storage {
 namespace {
@@ -75,8 +76,8 @@ bool Surveyor::TakeBatchAt(uint64_t position, BlockReader& reader, std::string* 
     return false;
   }
   if (deep_) {
-    const auto opened =
-        record::OpenBatch(bytes, record::kMaxDecompressedBatchBytes, &compressor_, &decompressed_);
+    const auto opened = record::OpenCheckedBatch(*header, bytes, record::kMaxDecompressedBatchBytes,
+                                                 &compressor_, &decompressed_);
     if (!opened && opened.error().code() == ErrorCode::corrupt) {
       *why = opened.error().message();
       return false;
@@ -126,19 +127,6 @@ bool Surveyor::PassDamage(uint64_t* position, std::string why) {
   return found->has_value();
 }
 
-Result<std::vector<std::byte>> ReadIndex(io::FileSystem& files, const std::string& path,
-                                         uint64_t most_bytes) {
-  auto file = files.Open(path, {});
-  if (!file) return file.error();
-  const auto size = (*file)->Size();
-  if (!size) return size.error();
-  std::vector<std::byte> bytes(std::min(*size, most_bytes));
-  const auto read = (*file)->ReadAt(0, bytes);
-  if (!read) return read.error();
-  bytes.resize(*read);
-  return bytes;
-}
-
 std::string EntryText(size_t entry) { return "entry " + std::to_string(entry); }
 
 }  // namespace
@@ -156,13 +144,24 @@ SegmentSurvey SurveySegment(io::FileSystem& files, const std::string& folder, in
   return Surveyor(**log, base_offset, end, deep).Run(progress);
 }
 
+SegmentEnd EndBy(const CheckpointEntry& entry, const std::vector<int64_t>& bases, size_t which) {
+  SegmentEnd end;
+  end.offset_limit = entry.packed_end_offset;
+  if (bases[which] == entry.active_base_offset) {
+    end.log_bytes = entry.active_flushed_bytes;
+  } else if (which + 1 < bases.size()) {
+    end.offset_limit = std::min(bases[which + 1], entry.packed_end_offset);
+  }
+  return end;
+}
+
 // An entry is due when more than the interval stands since the last one. The interval may have been
 // another one when the segment was written: what is asked is that some interval explains it.
 std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
                              const SegmentSurvey& survey, uint32_t interval_bytes) {
   const uint64_t most =
       (survey.log_bytes / record::kBatchHeaderBytes + 2) * index::kOffsetEntryBytes;
-  const auto bytes = ReadIndex(files, path, most);
+  const auto bytes = ReadIndexFile(files, path, most);
   if (!bytes) return bytes.error().message();
   index::OffsetIndex offsets;
   if (offsets.Load(*bytes, survey.log_bytes) != bytes->size()) {
@@ -197,7 +196,7 @@ std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int
 std::string CheckTimeIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
                            const SegmentSurvey& survey) {
   const uint64_t most = (survey.log_bytes / record::kBatchHeaderBytes + 2) * index::kTimeEntryBytes;
-  const auto bytes = ReadIndex(files, path, most);
+  const auto bytes = ReadIndexFile(files, path, most);
   if (!bytes) return bytes.error().message();
   index::TimeIndex times;
   if (times.Load(*bytes, INT32_MAX) != bytes->size()) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/file_system.h"
+#include "storage/journal_format.h"
 #include "storage/segment.h"
 #include "storage/verify.h"
 
@@ -42,6 +43,9 @@ struct SegmentSurvey {
 SegmentSurvey SurveySegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
                             SegmentEnd end, bool deep,
                             const std::function<void(uint64_t bytes)>& progress);
+
+// Where the segment bases[which] ends by a checkpoint that knows it.
+SegmentEnd EndBy(const CheckpointEntry& entry, const std::vector<int64_t>& bases, size_t which);
 
 // What is wrong with the index file of a finished segment, given its batches; empty: nothing.
 std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,

@@ -148,9 +148,12 @@ Status Consumer::TakePart(const Json& part, std::string_view batches) {
   if (part.contains("error")) return TakeError(*position, part);
   position->offset = *offset;
   position->timestamp_ms.reset();
+  // Those below the records were met by the search for them; who has enough records has not come to
+  // the others.
+  TakeLostRanges(*position, part, INT64_MIN, *offset);
   Status taken = TakeBatches(*position, *next_offset, batches);
   if (!taken.ok() || enough_) return taken;
-  TakeLostRanges(*position, part);
+  TakeLostRanges(*position, part, *offset, INT64_MAX);
   position->offset = *next_offset;
   return {};
 }
@@ -174,14 +177,16 @@ Status Consumer::TakeBatches(Position& position, int64_t next_offset, std::strin
   return {};
 }
 
-void Consumer::TakeLostRanges(const Position& position, const Json& part) {
+// The ranges that begin at or above `least` and below `limit`.
+void Consumer::TakeLostRanges(const Position& position, const Json& part, int64_t least,
+                              int64_t limit) {
   const auto lost = part.find("lost");
   if (lost == part.end() || !lost->is_array()) return;
   for (const Json& range : *lost) {
     const auto first = RequiredInteger(range, "first_offset");
     const auto end = RequiredInteger(range, "end_offset");
     const auto cause = OptionalText(range, "cause");
-    if (!first.ok() || !end.ok() || !cause.ok()) continue;
+    if (!first.ok() || !end.ok() || !cause.ok() || *first < least || *first >= limit) continue;
     lost_.push_back(options_.topic + "-" + std::to_string(position.partition) + ": offsets " +
                     std::to_string(*first) + " to " + std::to_string(*end - 1) +
                     " are lost: " + cause->value_or("damaged"));

@@ -63,7 +63,7 @@ class Consumer {
   Status TakePart(const Json& part, std::string_view batches);
   Status TakeBatches(Position& position, int64_t next_offset, std::string_view batches);
   Status TakeError(Position& position, const Json& part);
-  void TakeLostRanges(const Position& position, const Json& part);
+  void TakeLostRanges(const Position& position, const Json& part, int64_t least, int64_t limit);
   bool all_done() const;
 
   ConsumerOptions options_;

@@ -166,11 +166,14 @@ void FetchRequest::TakeLost(Part& part, Reader& reader) {
   }
 }
 
-// What is lost is told and skipped; anything else ends this partition's part with the error.
+// What is lost is told and skipped, and a search goes on behind it; anything else ends this
+// partition's part with the error.
 FetchRequest::Step FetchRequest::TakeFailure(Part& part, Reader* reader, const Error& error) {
   part.has_news = true;
-  part.ended = true;
   const bool told = reader != nullptr && error.code() == ErrorCode::corrupt && !part.lost.empty();
+  if (told && part.searching) return Step::progress;
+  part.searching = false;
+  part.ended = true;
   if (told) part.position = std::max(part.position, reader->position());
   if (!told) {
     part.error = error;
@@ -191,8 +194,8 @@ FetchRequest::Step FetchRequest::ReadSome(Part& part) {
     if (!part.searching) part.position = (*reader)->position();
     return Step::pending;
   }
-  const bool found = std::exchange(part.searching, false);
   if (!state.ok()) return TakeFailure(part, *reader, state.error());
+  const bool found = std::exchange(part.searching, false);
   if (*state == ReadState::batch) return TakeBatch(part, **reader);
   part.position = (*reader)->position();
   if (part.batches.empty()) part.offset = part.position;

@@ -145,5 +145,34 @@ TEST_F(FoundTest, ClosingEndsWhenTheDiskFailsWhileATopicIsDeleted) {
   }
 }
 
+// What a torn commit leaves was to be left behind by packing all that stood before it, for which
+// there was no room: the opening never ended.
+TEST_F(FoundTest, ATornCommitDoesNotKeepAFullDiskFromOpening) {
+  int torn = 0;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    MakeWorld({}, seed);
+    MakeTopic();
+    for (int i = 0; i < 5; ++i) {
+      Append("before");
+      PollFor(5);
+    }
+    const int64_t told = durable_end();
+    world_->disk.DieIn(1 + seed % 4, Death::power_cut);
+    Append(std::string(20'000, 'v'));
+    PollFor(10);
+    engine_.reset();
+    world_->disk.DieNow(Death::power_cut);
+    world_->disk.Restart();
+    world_->disk.profile().capacity_bytes = world_->disk.used_bytes();
+    Open();
+    ASSERT_GE(durable_end(), told) << "seed " << seed;
+    for (const Notice& notice : engine_->TakeNotices())
+      torn += notice.text.find("cut off while it was written") != std::string::npos ? 1 : 0;
+    world_->disk.profile().capacity_bytes = uint64_t{1} << 40;
+    ASSERT_TRUE(engine_->Close().ok()) << "seed " << seed;
+  }
+  EXPECT_GT(torn, 0);
+}
+
 }  // namespace
 }  // namespace tidemark::sim

@@ -94,6 +94,7 @@ bool Simulation::End() {
   if (!failed()) CloseCleanly();
   followers_.clear();
   engine_.reset();
+  outcome_.faults = world_.disk.faults_struck();
   return !failed();
 }
 

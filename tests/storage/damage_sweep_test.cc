@@ -108,9 +108,9 @@ class DamageSweepTest : public StoreFixture {
     EXPECT_EQ(outcome.verified, outcome.missing);
   }
 
-  static Image With(const Image& image, const std::string& path, Bytestring content) {
+  static Image With(const Image& image, const std::string& path, MemoryContent content) {
     Image changed = image;
-    changed.files[path] = std::make_shared<Bytestring>(std::move(content));
+    changed.files[path] = std::move(content);
     return changed;
   }
   static Image Without(const Image& image, const std::string& path) {
@@ -119,8 +119,11 @@ class DamageSweepTest : public StoreFixture {
     return changed;
   }
   static Image WithByte(const Image& image, const std::string& path, size_t at, bool zero) {
-    Bytestring content = *image.files.at(path);
-    content[at] = zero ? std::byte{0} : content[at] ^ std::byte{0x81};
+    MemoryContent content = image.files.at(path);
+    std::byte byte{};
+    content.Read(at, {&byte, 1});
+    byte = zero ? std::byte{0} : byte ^ std::byte{0x81};
+    content.Write(at, {&byte, 1});
     return With(image, path, std::move(content));
   }
   // The offsets of the batch at a place of a segment.
@@ -146,17 +149,18 @@ TEST_F(DamageSweepTest, EveryByteOfASegment) {
   for (const auto& [path, content] : clean.files) {
     if (!path.ends_with(".log")) continue;
     ++logs;
-    for (size_t at = 0; at < content->size(); ++at) {
+    const Bytestring log = content.Bytes();
+    for (size_t at = 0; at < log.size(); ++at) {
       for (const bool zero : {false, true}) {
         SCOPED_TRACE(path + " at " + std::to_string(at) + (zero ? " zeroed" : " flipped"));
-        if (zero && (*content)[at] == std::byte{0}) continue;
+        if (zero && log[at] == std::byte{0}) continue;
         const Outcome outcome = Look(WithByte(clean, path, at, zero), kPacked);
         ExpectExact(outcome);
         if (outcome.missing.empty()) {
           // Only the leader epoch has neither a checksum nor a meaning here.
-          EXPECT_EQ(OffsetsAt(*content, at - at % 4), OffsetsAt(*content, at));
+          EXPECT_EQ(OffsetsAt(log, at - at % 4), OffsetsAt(log, at));
         } else {
-          EXPECT_EQ(outcome.missing, OffsetsAt(*content, at));
+          EXPECT_EQ(outcome.missing, OffsetsAt(log, at));
         }
         ASSERT_FALSE(HasFailure());
       }
@@ -170,7 +174,7 @@ TEST_F(DamageSweepTest, EveryByteOfAnIndexAndOfTheManifests) {
   for (const auto& [path, content] : clean.files) {
     const bool index = path.ends_with("index");
     if (!index && path.find("manifest") == std::string::npos) continue;
-    for (size_t at = 0; at < content->size(); ++at) {
+    for (size_t at = 0; at < content.size(); ++at) {
       SCOPED_TRACE(path + " at " + std::to_string(at));
       const Outcome outcome = Look(WithByte(clean, path, at, false), kPacked);
       EXPECT_FALSE(outcome.in_order);
@@ -185,7 +189,7 @@ TEST_F(DamageSweepTest, EveryByteOfAnIndexAndOfTheManifests) {
 TEST_F(DamageSweepTest, EveryByteOfTheJournal) {
   const Image crashed = MakeCrashedImage(MakeCleanImage());
   const std::string path = "/store/journal";
-  const Bytestring& journal = *crashed.files.at(path);
+  const Bytestring journal = crashed.files.at(path).Bytes();
   constexpr size_t kStride = 3;  // each takes a few milliseconds
   size_t seen = 0;
   for (size_t at = 0; at < journal.size(); ++at) {
@@ -207,10 +211,11 @@ TEST_F(DamageSweepTest, EveryFileCutShortOrRemoved) {
     const bool log = path.ends_with(".log");
     SCOPED_TRACE(path);
     ExpectExact(Look(Without(clean, path), kPacked));
-    for (size_t bytes = 0; bytes < content->size();
-         bytes += std::max<size_t>(1, std::min<size_t>(content->size() / 16, 256 << 10))) {
+    for (size_t bytes = 0; bytes < content.size();
+         bytes += std::max<size_t>(1, std::min<size_t>(content.size() / 16, 256 << 10))) {
       SCOPED_TRACE(bytes);
-      Bytestring cut(content->begin(), content->begin() + static_cast<std::ptrdiff_t>(bytes));
+      MemoryContent cut = content;
+      cut.Resize(bytes);
       const Outcome outcome = Look(With(clean, path, std::move(cut)), kPacked);
       ExpectExact(outcome);
       EXPECT_TRUE(log || outcome.missing.empty());

@@ -25,5 +25,41 @@ TEST_F(ReaderTest, GoesFromTheTailIntoTheNextSegment) {
   }
 }
 
+// Found by the simulator: a search by time that was in a segment while it was rolled found it too
+// old when it came back, kept its place in it, and went to that place in the next segment.
+TEST_F(ReaderTest, ASearchByTimeLeavesARolledSegmentForTheBeginningOfTheNext) {
+  constexpr int64_t kOld = 1'000;
+  constexpr int64_t kNew = 2'000;
+  constexpr int64_t kOldRecords = 1'000;
+  constexpr int64_t kNewRecords = 40'000;
+  TopicConfig config;
+  config.segment_bytes = int64_t{64} << 10;
+  Open();
+  MakeTopic("t", config);
+  auto append = [&](int64_t number, int64_t timestamp_ms) {
+    const std::string value = ValueOf(number);
+    Record record;
+    record.value = value;
+    record.timestamp_ms = timestamp_ms;
+    Append(PartitionOf("t"), record);
+  };
+  for (int64_t i = 0; i < kOldRecords; ++i) append(i, kOld);
+  CloseCleanly();  // all of them stand in the active segment now
+  Open();
+  Partition& partition = PartitionOf("t");
+  auto reader = engine_->OpenReader(partition, 0);
+  ASSERT_TRUE(reader.ok()) << reader.error().ToString();
+  ASSERT_TRUE((*reader)->SeekToTimestamp(kNew).ok());
+  for (int opened_then_read = 0; opened_then_read < 2; ++opened_then_read) {
+    auto state = (*reader)->Next();
+    ASSERT_TRUE(state.ok()) << state.error().ToString();
+    ASSERT_EQ(*state, ReadState::pending);
+    engine_->Poll(std::chrono::milliseconds(100));
+  }
+  for (int64_t i = 0; i < kNewRecords; ++i) append(kOldRecords + i, kNew);
+  PollUntilDurable(partition);
+  ExpectInOrder(ReadToEnd(**reader), kOldRecords, kOldRecords + kNewRecords);
+}
+
 }  // namespace
 }  // namespace tidemark::testing

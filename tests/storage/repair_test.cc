@@ -11,36 +11,18 @@ using storage::Finding;
 
 class RepairTest : public DamageFixture {
  protected:
-  static constexpr int64_t kRecords = 30'000;
+  static constexpr int64_t kRecords = 32'000;
 
   void MakeStore() {
-    Open();
-    TopicConfig config;
-    config.segment_bytes = int64_t{1} << 20;
-    Partition& partition = MakeTopic("t", config);
-    for (int64_t i = 0; i < kRecords; ++i) {
-      Append(partition, ValueOf(i), Durability::buffered);
-      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
-    }
-    CloseCleanly();
-    bases_ = *storage::ListSegments(io::SystemFiles(), PathOf("t-0"));
+    MakeSegments(kRecords, int64_t{1} << 20);
+    bases_ = SegmentBases();
     ASSERT_GE(bases_.size(), 3u);
-  }
-  std::string SegmentFilePath(int64_t base, storage::SegmentFile kind) const {
-    return storage::SegmentPath(PathOf("t-0"), base, kind);
   }
   storage::RepairReport Repair(bool dry_run = false) {
     FaultWorld world;
     auto report = storage::RepairStore(world.environment(), options_, dry_run);
     EXPECT_TRUE(report.ok()) << report.error().ToString();
     return report.ok() ? *std::move(report) : storage::RepairReport();
-  }
-  // The second batch of a segment.
-  std::pair<uint64_t, record::BatchHeader> SecondBatch(int64_t base) {
-    const std::string log = ReadFile(SegmentFilePath(base, storage::SegmentFile::log));
-    const auto first = *record::DecodeBatchHeader(base::AsBytes(log));
-    return {first.total_bytes(),
-            *record::DecodeBatchHeader(base::AsBytes(log).subspan(first.total_bytes()))};
   }
   static bool InOrder(const storage::VerifyReport& report) {
     return !report.Has(Finding::Kind::fault) && !report.Has(Finding::Kind::loss) &&
@@ -80,7 +62,9 @@ TEST_F(RepairTest, ADamagedBatchGoesToQuarantineAndTheOthersStay) {
   MakeStore();
   for (const int64_t base : {bases_[0], bases_.back()}) {
     SCOPED_TRACE(base);
-    const auto [position, header] = SecondBatch(base);
+    const auto batches = Batches(base);
+    ASSERT_GT(batches.size(), 1u);
+    const auto [position, header] = batches[1];
     const std::string path = SegmentFilePath(base, storage::SegmentFile::log);
     const std::string before = ReadFile(path);
     Overwrite(path, position + 100, "XXXX");

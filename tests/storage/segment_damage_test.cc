@@ -8,25 +8,8 @@ namespace {
 class SegmentDamageTest : public DamageFixture {
  protected:
   static constexpr int64_t kRecords = 30'000;
-  std::string LogPath() const { return PathOf("t-0/00000000000000000000.log"); }
   // One segment with several batches, after a clean stop.
-  void MakeStore() {
-    Open();
-    Partition& partition = MakeTopic("t");
-    for (int64_t i = 0; i < kRecords; ++i) {
-      Append(partition, ValueOf(i), Durability::buffered);
-      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
-    }
-    CloseCleanly();
-  }
-  std::vector<std::pair<uint64_t, record::BatchHeader>> Batches() {
-    const std::string log = ReadFile(LogPath());
-    std::vector<std::pair<uint64_t, record::BatchHeader>> batches;
-    for (uint64_t at = 0; at < log.size(); at += batches.back().second.total_bytes()) {
-      batches.emplace_back(at, *record::DecodeBatchHeader(base::AsBytes(log).subspan(at)));
-    }
-    return batches;
-  }
+  void MakeStore() { MakeSegments(kRecords); }
 };
 
 TEST_F(SegmentDamageTest, OneBadBatchCostsOneBatch) {
@@ -218,6 +201,32 @@ TEST_F(SegmentDamageTest, AWrongTimeEntryHidesNoRecord) {
   }
 }
 
+// What is wanted may have been in the damage: a search by time tells it, once, and goes on behind.
+TEST_F(SegmentDamageTest, ASearchByTimeTellsTheDamageThatItMeetsAndGoesOn) {
+  MakeStore();
+  const auto batches = Batches();
+  ASSERT_GT(batches.size(), 4u);
+  const auto& [position, damaged] = batches[2];
+  Overwrite(LogPath(), position + 100, "XXXXXX");
+  Open();
+  for (const int64_t wanted : {damaged.base_offset, damaged.base_offset + 1, damaged.last_offset(),
+                               damaged.next_offset(), damaged.next_offset() + 1}) {
+    SCOPED_TRACE(wanted);
+    auto reader = engine_->OpenReader(PartitionOf("t"), 0);
+    ASSERT_TRUE(reader.ok());
+    ASSERT_TRUE((*reader)->SeekToTimestamp(kFirstTimestampMs + wanted).ok());
+    std::vector<LostRange> lost;
+    const int64_t first = std::max(wanted, damaged.next_offset());
+    ExpectInOrder(ReadToEnd(**reader, &lost), first, kRecords);
+    ASSERT_LE(lost.size(), 1u);
+    EXPECT_TRUE(wanted >= damaged.next_offset() || !lost.empty());
+    for (const LostRange& range : lost) {
+      EXPECT_EQ(range.first_offset, damaged.base_offset);
+      EXPECT_EQ(range.end_offset, damaged.next_offset());
+    }
+  }
+}
+
 // After a crash without new records the clean stop had no writer, and left the indexes as they
 // were.
 TEST_F(SegmentDamageTest, ACleanStopLeavesCompleteIndexesOfWhatACrashHasLeft) {
@@ -242,20 +251,9 @@ class ManySegmentsTest : public DamageFixture {
  protected:
   static constexpr int64_t kRecords = 30'000;
   void MakeStore() {
-    Open();
-    TopicConfig config;
-    config.segment_bytes = int64_t{512} << 10;
-    Partition& partition = MakeTopic("t", config);
-    for (int64_t i = 0; i < kRecords; ++i) {
-      Append(partition, ValueOf(i), Durability::buffered);
-      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
-    }
-    CloseCleanly();
-    bases_ = *storage::ListSegments(io::SystemFiles(), PathOf("t-0"));
+    MakeSegments(kRecords, int64_t{512} << 10);
+    bases_ = SegmentBases();
     ASSERT_GE(bases_.size(), 4u);
-  }
-  std::string LogPath(size_t segment) const {
-    return storage::SegmentPath(PathOf("t-0"), bases_[segment], storage::SegmentFile::log);
   }
   void ExpectLost(int64_t first, int64_t end, int64_t log_end) {
     std::vector<LostRange> lost;
@@ -273,7 +271,7 @@ class ManySegmentsTest : public DamageFixture {
 // what a crash has left, and removed it.
 TEST_F(ManySegmentsTest, AMissingActiveSegmentCostsOnlyItsOwnRecords) {
   MakeStore();
-  std::filesystem::remove(LogPath(bases_.size() - 1));
+  std::filesystem::remove(LogPath(bases_.back()));
   Open();
   ASSERT_EQ(engine_->recovery().damage.size(), 1u);
   EXPECT_EQ(engine_->recovery().damage[0].first_offset, bases_.back());
@@ -301,12 +299,31 @@ TEST_F(ManySegmentsTest, AMissingActiveSegmentCostsOnlyItsOwnRecords) {
 
 TEST_F(ManySegmentsTest, AMissingSealedSegmentCostsOnlyItsOwnRecords) {
   MakeStore();
-  std::filesystem::remove(LogPath(1));
+  std::filesystem::remove(LogPath(bases_[1]));
   for (int opening = 0; opening < 2; ++opening) {
     Open();
     ExpectLost(bases_[1], bases_[2], kRecords);
     CloseCleanly();
   }
+}
+
+// Behind damage a segment may hold any timestamp, though nothing before it is late enough.
+TEST_F(ManySegmentsTest, DamageDoesNotMakeASegmentTooOldForASearch) {
+  MakeStore();
+  const auto batches = Batches();
+  ASSERT_GT(batches.size(), 2u);
+  const auto& [position, damaged] = batches[1];
+  Overwrite(LogPath(), position + 16, "X");  // its magic
+  std::filesystem::remove(SegmentFilePath(0, storage::SegmentFile::offset_index));
+  std::filesystem::remove(SegmentFilePath(0, storage::SegmentFile::time_index));
+  Open();
+  ExpectLost(damaged.base_offset, damaged.next_offset(), kRecords);  // it was opened once
+  const int64_t wanted = batches[2].second.base_offset + 1;
+  auto reader = engine_->OpenReader(PartitionOf("t"), 0);
+  ASSERT_TRUE(reader.ok());
+  ASSERT_TRUE((*reader)->SeekToTimestamp(kFirstTimestampMs + wanted).ok());
+  std::vector<LostRange> lost;
+  ExpectInOrder(ReadToEnd(**reader, &lost), wanted, kRecords);
 }
 
 }  // namespace

@@ -13,22 +13,8 @@ class VerifyTest : public DamageFixture {
  protected:
   static constexpr int64_t kRecords = 20'000;
 
-  void Fill(int64_t first, int64_t end) {
-    for (int64_t i = first; i < end; ++i) {
-      const bool last = i + 1 == end;  // does not wait for flush.ms
-      Append(PartitionOf("t"), ValueOf(i), last ? Durability::durable : Durability::buffered);
-      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
-    }
-    PollUntilDurable(PartitionOf("t"));
-  }
   // Several segments.
-  void MakeStore() {
-    Open();
-    TopicConfig config;
-    config.segment_bytes = int64_t{768} << 10;
-    MakeTopic("t", config);
-    Fill(0, kRecords);
-  }
+  void MakeStore() { FillSegments(kRecords, int64_t{768} << 10); }
   void MakeCleanStore() {
     MakeStore();
     CloseCleanly();
@@ -48,17 +34,6 @@ class VerifyTest : public DamageFixture {
               ", " + std::to_string(finding.end_offset) + ")\n";
     }
     return text;
-  }
-  std::string LogPath(int64_t base = 0) const {
-    return storage::SegmentPath(PathOf("t-0"), base, storage::SegmentFile::log);
-  }
-  std::vector<std::pair<uint64_t, record::BatchHeader>> Batches() {
-    const std::string log = ReadFile(LogPath());
-    std::vector<std::pair<uint64_t, record::BatchHeader>> batches;
-    for (uint64_t at = 0; at < log.size(); at += batches.back().second.total_bytes()) {
-      batches.emplace_back(at, *record::DecodeBatchHeader(base::AsBytes(log).subspan(at)));
-    }
-    return batches;
   }
   static void ExpectOnlyLoss(const VerifyReport& report, int64_t first, int64_t end) {
     ASSERT_EQ(report.findings.size(), 1u) << TextOf(report);
@@ -105,7 +80,7 @@ TEST_F(VerifyTest, EveryByteOfABatchCounts) {
 
 TEST_F(VerifyTest, AMissingSegmentIsALoss) {
   MakeCleanStore();
-  const auto bases = *storage::ListSegments(io::SystemFiles(), PathOf("t-0"));
+  const auto bases = SegmentBases();
   ASSERT_GE(bases.size(), 3u);
   std::filesystem::rename(LogPath(bases[1]), PathOf("elsewhere"));
   VerifyReport report = Verify();
@@ -185,7 +160,7 @@ TEST_F(VerifyTest, LeftoversAreNotes) {
 TEST_F(VerifyTest, BesideARunningEngineNothingIsCalledDamage) {
   MakeStore();
   for (int round = 0; round < 20; ++round) {
-    Fill(kRecords + int64_t{2'000} * round, kRecords + int64_t{2'000} * (round + 1));
+    AppendRange(kRecords + int64_t{2'000} * round, kRecords + int64_t{2'000} * (round + 1));
     if (round == 10) MakeTopic("other");
     if (round == 15) {
       ASSERT_TRUE(engine_->DeleteTopic("other").ok());

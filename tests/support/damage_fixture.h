@@ -53,6 +53,52 @@ class DamageFixture : public StoreFixture {
     }
     return false;
   }
+  // An open store with the topic "t": ValueOf(offset) at timestamp kFirstTimestampMs + offset, in
+  // segments of about `segment_bytes` with several batches each.
+  static constexpr int64_t kFirstTimestampMs = 1'000'000;
+  void FillSegments(int64_t records, int64_t segment_bytes) {
+    Open();
+    TopicConfig config;
+    config.segment_bytes = segment_bytes;
+    MakeTopic("t", config);
+    AppendRange(0, records);
+  }
+  // The same after a clean stop.
+  void MakeSegments(int64_t records, int64_t segment_bytes = TopicConfig().segment_bytes) {
+    FillSegments(records, segment_bytes);
+    CloseCleanly();
+  }
+  // Records [first, end) of the same, durable in the end.
+  void AppendRange(int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i) {
+      const std::string value = ValueOf(i);
+      Record record;
+      record.value = value;
+      record.timestamp_ms = kFirstTimestampMs + i;
+      const bool last = i + 1 == end;  // does not wait for flush.ms
+      Append(PartitionOf("t"), record, last ? Durability::durable : Durability::buffered);
+      if (i % 100 == 0) engine_->Poll(std::chrono::milliseconds(0));
+    }
+    PollUntilDurable(PartitionOf("t"));
+  }
+  std::vector<int64_t> SegmentBases() const {
+    return *storage::ListSegments(io::SystemFiles(), PathOf("t-0"));
+  }
+  std::string SegmentFilePath(int64_t base, storage::SegmentFile kind) const {
+    return storage::SegmentPath(PathOf("t-0"), base, kind);
+  }
+  std::string LogPath(int64_t base = 0) const {
+    return SegmentFilePath(base, storage::SegmentFile::log);
+  }
+  // The batches of a segment with their positions.
+  std::vector<std::pair<uint64_t, record::BatchHeader>> Batches(int64_t base = 0) {
+    const std::string log = ReadFile(LogPath(base));
+    std::vector<std::pair<uint64_t, record::BatchHeader>> batches;
+    for (uint64_t at = 0; at < log.size(); at += batches.back().second.total_bytes()) {
+      batches.emplace_back(at, *record::DecodeBatchHeader(base::AsBytes(log).subspan(at)));
+    }
+    return batches;
+  }
   // A store with `records` records, each a commit of its own, after a crash.
   void MakeCrashedStore(int64_t records) {
     Open();
