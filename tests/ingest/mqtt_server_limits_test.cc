@@ -9,15 +9,10 @@
 #include <gtest/gtest.h>
 
 #include "tests/ingest/server_fixture.h"
+#include "tests/support/sanitized.h"
 
 namespace tidemark::ingest {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 class MqttServerLimitsTest : public MqttServerTest {
  protected:
