@@ -10,26 +10,6 @@ namespace {
 
 constexpr uint64_t kCopyBytes = uint64_t{1} << 20;
 
-struct MadeIndexes {
-  std::vector<std::byte> offsets;
-  std::vector<std::byte> times;
-};
-
-// Both files by the rule, from the log's batches.
-MadeIndexes MakeIndexes(int64_t base_offset, uint32_t interval_bytes, const SegmentSurvey& survey) {
-  index::IndexBuilder builder(base_offset, interval_bytes);
-  index::OffsetIndex offsets;
-  index::TimeIndex times;
-  for (const SegmentSurvey::Batch& batch : survey.batches) {
-    const auto due =
-        builder.Add({batch.position, batch.bytes, batch.last_offset, batch.max_timestamp_ms});
-    if (due.offset_entry) offsets.Add(*due.offset_entry);
-    if (due.time_entry) times.MaybeAdd(*due.time_entry);
-  }
-  if (const auto last = builder.Final()) times.MaybeAdd(*last);
-  return {EncodeOffsetEntries(offsets), EncodeTimeEntries(times)};
-}
-
 Status CopyRange(io::File& from, uint64_t position, uint64_t bytes, io::File& to, uint64_t at) {
   std::vector<std::byte> buffer(std::min(bytes, kCopyBytes));
   for (uint64_t done = 0; done < bytes;) {
@@ -81,15 +61,16 @@ Status SegmentRepair::MendSegment(int64_t base_offset, SegmentEnd end) {
   }
   if (base_offset == entry_.active_base_offset) active_bytes_ = survey.log_bytes;
   const auto interval = static_cast<uint32_t>(topic_.config.index_interval_bytes);
-  const MadeIndexes made = MakeIndexes(base_offset, interval, survey);
+  const IndexesByRule made = MakeIndexes(base_offset, interval, survey);
   const std::string offsets = Path(base_offset, SegmentFile::offset_index);
   const std::string times = Path(base_offset, SegmentFile::time_index);
-  Status mended =
-      MendIndex(base_offset, SegmentFile::offset_index,
-                CheckOffsetIndex(files_, offsets, base_offset, survey, interval), made.offsets);
+  Status mended = MendIndex(base_offset, SegmentFile::offset_index,
+                            CheckOffsetIndex(files_, offsets, base_offset, survey, interval),
+                            EncodeOffsetEntries(made.offsets));
   if (!mended) return mended;
   return MendIndex(base_offset, SegmentFile::time_index,
-                   CheckTimeIndex(files_, times, base_offset, survey), made.times);
+                   CheckTimeIndex(files_, times, base_offset, survey),
+                   EncodeTimeEntries(made.times));
 }
 
 // The intact batches, one behind the other, take the log's place once they are flushed.

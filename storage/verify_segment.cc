@@ -155,8 +155,23 @@ SegmentEnd EndBy(const CheckpointEntry& entry, const std::vector<int64_t>& bases
   return end;
 }
 
-// An entry is due when more than the interval stands since the last one. The interval may have been
-// another one when the segment was written: what is asked is that some interval explains it.
+IndexesByRule MakeIndexes(int64_t base_offset, uint32_t interval_bytes,
+                          const SegmentSurvey& survey) {
+  index::IndexBuilder builder(base_offset, interval_bytes);
+  IndexesByRule made;
+  for (const SegmentSurvey::Batch& batch : survey.batches) {
+    const auto due =
+        builder.Add({batch.position, batch.bytes, batch.last_offset, batch.max_timestamp_ms});
+    if (due.offset_entry) made.offsets.Add(*due.offset_entry);
+    if (due.time_entry) made.times.MaybeAdd(*due.time_entry);
+  }
+  if (const auto last = builder.Final()) made.times.MaybeAdd(*last);
+  return made;
+}
+
+// Every entry must name a batch. The interval may have been another one when some of them were
+// written, so that fewer than the rule asks for are a fault only where those that are there follow
+// it: then the file was cut short.
 std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
                              const SegmentSurvey& survey, uint32_t interval_bytes) {
   const uint64_t most =
@@ -167,30 +182,21 @@ std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int
   if (offsets.Load(*bytes, survey.log_bytes) != bytes->size()) {
     return EntryText(offsets.entries().size()) + " is not valid";
   }
-  size_t entry = 0;
-  uint64_t last_position = 0;
-  uint64_t longest_skipped = 0;
-  uint64_t shortest_taken = UINT64_MAX;
-  for (const SegmentSurvey::Batch& batch : survey.batches) {
-    const auto entries = offsets.entries();
-    const uint64_t distance = batch.position - last_position;
-    const bool taken =
-        entry < entries.size() && static_cast<uint64_t>(entries[entry].position) == batch.position;
-    if (!taken) {
-      longest_skipped = std::max(longest_skipped, distance);
-      continue;
-    }
-    if (entries[entry].relative_offset != batch.last_offset - base_offset) break;
-    shortest_taken = std::min(shortest_taken, distance);
-    last_position = batch.position;
-    ++entry;
+  if (!survey.damage.empty()) return {};  // what it says of lost batches cannot be told
+  const auto entries = offsets.entries();
+  auto batch = survey.batches.begin();
+  for (size_t entry = 0; entry < entries.size(); ++entry) {
+    const auto position = static_cast<uint64_t>(entries[entry].position);
+    while (batch != survey.batches.end() && batch->position < position) ++batch;
+    const bool names_it = batch != survey.batches.end() && batch->position == position &&
+                          batch->last_offset - base_offset == entries[entry].relative_offset;
+    if (!names_it) return EntryText(entry) + " names no batch";
   }
-  if (entry < offsets.entries().size()) {
-    return survey.damage.empty() ? EntryText(entry) + " names no batch" : std::string();
-  }
-  const bool complete = longest_skipped <= interval_bytes ||
-                        (shortest_taken != UINT64_MAX && longest_skipped < shortest_taken);
-  return complete || !survey.damage.empty() ? std::string() : "entries are missing";
+  const IndexesByRule made = MakeIndexes(base_offset, interval_bytes, survey);
+  const auto wanted = made.offsets.entries();
+  const bool cut_short =
+      entries.size() < wanted.size() && std::equal(entries.begin(), entries.end(), wanted.begin());
+  return cut_short ? "entries are missing" : std::string();
 }
 
 std::string CheckTimeIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,

@@ -47,6 +47,14 @@ SegmentSurvey SurveySegment(io::FileSystem& files, const std::string& folder, in
 // Where the segment bases[which] ends by a checkpoint that knows it.
 SegmentEnd EndBy(const CheckpointEntry& entry, const std::vector<int64_t>& bases, size_t which);
 
+// Both indexes as the rule makes them from a log's batches.
+struct IndexesByRule {
+  index::OffsetIndex offsets;
+  index::TimeIndex times;
+};
+IndexesByRule MakeIndexes(int64_t base_offset, uint32_t interval_bytes,
+                          const SegmentSurvey& survey);
+
 // What is wrong with the index file of a finished segment, given its batches; empty: nothing.
 std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
                              const SegmentSurvey& survey, uint32_t interval_bytes);

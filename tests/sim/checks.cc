@@ -1,6 +1,7 @@
 // What must be true, sentence by sentence.
 #include <algorithm>
 
+#include "storage/verify.h"
 #include "tests/sim/simulation.h"
 
 namespace tidemark::sim {
@@ -298,6 +299,32 @@ bool Simulation::CheckFound(const Target& target, const Follower& follower, int6
     }
   }
   return true;
+}
+
+// After a clean stop everything on the disk is in order, both indexes too. (What a commit that was
+// cut off has left empty is told as lost, and is no disorder.)
+void Simulation::CheckFiles() {
+  const uint64_t faults_before = world_.disk.faults_struck();
+  storage::VerifyOptions options;
+  options.data_dir = options_.data_dir;
+  options.locked = true;
+  const auto report = storage::VerifyStore(world_.files, options);
+  if (world_.disk.faults_struck() != faults_before) return;
+  if (!report) {
+    Fail("verification fails: " + report.error().ToString());
+    return;
+  }
+  for (const storage::Finding& finding : report->findings) {
+    using Kind = storage::Finding::Kind;
+    const bool by_other_settings =
+        finding.path.ends_with(".index") &&
+        std::any_of(model_.topics.begin(), model_.topics.end(), [&](const auto& topic) {
+          return topic.second.altered &&
+                 finding.path.starts_with(io::JoinPath(options_.data_dir, topic.first + "-"));
+        });
+    if ((finding.kind == Kind::fault && !by_other_settings) || finding.kind == Kind::unreadable)
+      Fail("after a clean stop: " + finding.path + ": " + finding.what);
+  }
 }
 
 }  // namespace tidemark::sim

@@ -49,6 +49,7 @@ struct ModelTopic {
   std::string id;  // empty: not known
   std::vector<ModelPartition> partitions;
   std::vector<TopicConfig> configs;  // one of these
+  bool altered = false;              // its segments may be indexed by other settings than today's
   bool must_exist = true;
   bool deleting = false;
 };

@@ -219,6 +219,7 @@ void Simulation::AlterTopic() {
   changed.timestamp_type = target->topic->config().timestamp_type;  // the model needs it to stay
   const Status altered = engine_->AlterTopic(target->topic->name(), changed);
   Tell("alter topic " + target->topic->name() + (altered.ok() ? "" : " fails"));
+  target->model->altered = true;
   if (altered.ok() && !dead()) {
     target->model->configs = {changed};
   } else {
@@ -260,6 +261,7 @@ void Simulation::CloseCleanly() {
         if (!topic.deleting) partition.acknowledged = partition.end();
     }
     std::erase_if(model_.topics, [](const auto& topic) { return topic.second.deleting; });
+    CheckFiles();
   }
   if (failed()) return;
   Crash(world_.random.OneIn(2) ? Death::kill : Death::power_cut);

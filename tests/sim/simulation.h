@@ -98,6 +98,7 @@ class Simulation {
   void CheckTopics();
   void CheckEnds(const std::string& name, Topic& topic, ModelTopic& model);
   void CheckAll();
+  void CheckFiles();
   void ReadAll(const Target& target);
   bool CheckBatch(const Target& target, const Batch& batch, int64_t position);
   bool NoteLost(const Target& target, const std::vector<LostRange>& lost);

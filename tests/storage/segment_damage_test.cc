@@ -150,6 +150,64 @@ TEST_F(SegmentDamageTest, AWrongIndexEntryHidesNoBatch) {
   }
 }
 
+// An entry that leads to a batch, but not to the one that it names.
+TEST_F(SegmentDamageTest, AnIndexEntryThatLeadsToAnotherBatchHidesNone) {
+  constexpr int64_t kStops = 20;
+  constexpr int64_t kBatchRecords = 10;
+  for (int64_t stop = 0; stop < kStops; ++stop) {
+    Open();
+    if (stop == 0) MakeTopic("t");
+    AppendRange(stop * kBatchRecords, (stop + 1) * kBatchRecords);
+    CloseCleanly();
+  }
+  const auto batches = Batches();
+  ASSERT_EQ(batches.size(), static_cast<size_t>(kStops));
+  const std::string path = SegmentFilePath(0, storage::SegmentFile::offset_index);
+  const std::string whole = ReadFile(path);
+  index::OffsetIndex index;
+  index.Load(base::AsBytes(whole), UINT32_MAX);
+  const auto entries = index.entries();
+  ASSERT_GE(entries.size(), 2u);
+  int tried = 0;
+  for (const auto& [position, header] : batches) {
+    const bool between = position > static_cast<uint64_t>(entries[0].position) &&
+                         position < static_cast<uint64_t>(entries[1].position);
+    if (!between) continue;
+    ++tried;
+    std::string damaged = whole;
+    base::StoreBig(reinterpret_cast<std::byte*>(damaged.data()) + 4,
+                   static_cast<int32_t>(position));
+    WriteFile(path, damaged);
+    Open();
+    for (const auto& [at, wanted] : batches) {
+      ExpectInOrder(ReadFrom(PartitionOf("t"), wanted.base_offset), wanted.base_offset,
+                    kStops * kBatchRecords);
+    }
+    Crash();
+  }
+  EXPECT_GT(tried, 0);
+}
+
+// Who goes on in the segment goes on from what the log bears out.
+TEST_F(SegmentDamageTest, AWrongLastIndexEntryIsMadeAnew) {
+  MakeStore();
+  const std::string path = SegmentFilePath(0, storage::SegmentFile::offset_index);
+  const std::string whole = ReadFile(path);
+  for (const size_t field : {size_t{0}, size_t{4}}) {
+    SCOPED_TRACE(field);
+    std::string damaged = whole;
+    std::byte* const entry = reinterpret_cast<std::byte*>(damaged.data()) + damaged.size() -
+                             index::kOffsetEntryBytes + field;
+    base::StoreBig(entry, base::LoadBig<int32_t>(entry) + 1);
+    WriteFile(path, damaged);
+    Open();
+    const int64_t end = PartitionOf("t").end_offset();
+    EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(end)), end);
+    CloseCleanly();
+    EXPECT_EQ(ReadFile(path).substr(0, whole.size()), whole);
+  }
+}
+
 // The index leads to a damaged batch, and the wanted offset is in the middle of the one behind it.
 TEST_F(SegmentDamageTest, ASearchThatBeginsInDamageLosesNothingBehindIt) {
   MakeStore();

@@ -4,8 +4,18 @@
 # find the fault within the number of seeds that the patch's first line states ("seeds: N").
 #
 #   tests/sim/mutants/run.sh [NAME...]   all, or those; exit 1 when one is not found or does not apply
+#   tests/sim/mutants/run.sh --apply     only whether they apply
+#
+# "test: NAME" on the first line instead: nothing that is simulated leads to that fault, and the unit
+# test of that name finds it.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
+if [ "${1:-}" = --apply ]; then
+  for patch in "$root"/tests/sim/mutants/*.patch; do
+    patch -s -d "$root" -p1 --dry-run <"$patch" || { echo "$patch: does not apply"; exit 1; }
+  done
+  exit 0
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 compile=(${CMAKE_CXX_COMPILER_LAUNCHER:-} "${CXX:-g++}" -std=c++20 -O1 -w -I. -Iinclude)
@@ -30,6 +40,10 @@ failures=0
 for name in "${names[@]}"; do
   patch="$root/tests/sim/mutants/$name.patch"
   seeds=$(sed -n '1s/^seeds: //p' "$patch")
+  if [ -z "$seeds" ]; then
+    echo "$name: left to $(sed -n '1s/^test: //p' "$patch")"
+    continue
+  fi
   rm -rf storage && cp -r "$root/storage" .
   if ! patch -s -p1 <"$patch"; then
     echo "$name: does not apply"
