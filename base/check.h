@@ -14,7 +14,7 @@ namespace tidemark::base {
 
 }  // namespace tidemark::base
 
-// NOLINTNEXTLINE(cppcoreguidelines-macro-usage): needs the text of the condition
+// A macro, since it needs the text of the condition.
 #define TIDEMARK_CHECK(condition)                      \
   (static_cast<bool>(condition) ? static_cast<void>(0) \
                                 : ::tidemark::base::CheckFailed(__FILE__, __LINE__, #condition))

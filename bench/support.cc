@@ -14,7 +14,7 @@ namespace tidemark::bench {
 
 void GiveUp(const std::string& why) {
   (void)std::fprintf(stderr, "benchmark: %s\n", why.c_str());
-  std::exit(1);  // NOLINT(concurrency-mt-unsafe): nothing is worth cleaning up
+  std::exit(1);
 }
 
 void Must(const Status& status) {

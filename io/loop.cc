@@ -14,7 +14,7 @@ constexpr const char* kKindVariable = "TIDEMARK_IO";
 // The kind that the environment asks for in place of `automatic`; `automatic` when it asks for
 // none.
 Result<LoopKind> KindFromEnvironment() {
-  const char* const value = std::getenv(kKindVariable);  // NOLINT(concurrency-mt-unsafe)
+  const char* const value = std::getenv(kKindVariable);
   if (value == nullptr || *value == '\0') return LoopKind::automatic;
   const std::string_view name = value;
   if (name == "io_uring") return LoopKind::io_uring;

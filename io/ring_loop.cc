@@ -36,7 +36,7 @@ uint64_t UserData(Tag tag, Operation* operation) {
 }
 
 Operation* OperationOf(uint64_t user_data) {
-  return reinterpret_cast<Operation*>(user_data & ~kTagMask);  // NOLINT: it was a pointer
+  return reinterpret_cast<Operation*>(user_data & ~kTagMask);  // it was a pointer
 }
 
 class RingLoop final : public Loop {

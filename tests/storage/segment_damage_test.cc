@@ -247,10 +247,7 @@ TEST_F(SegmentDamageTest, AWrongTimeEntryHidesNoRecord) {
       WriteFile(path, damaged);
       Open();
       for (int64_t wanted = 0; wanted < 3'000; wanted += 50) {
-        auto reader = engine_->OpenReader(PartitionOf("t"), 0);
-        ASSERT_TRUE(reader.ok());
-        ASSERT_TRUE((*reader)->SeekToTimestamp(kEarly + wanted).ok());
-        const auto records = ReadToEnd(**reader);
+        const auto records = ReadFromTime(PartitionOf("t"), kEarly + wanted);
         ASSERT_FALSE(records.empty());
         EXPECT_EQ(records[0].offset, wanted);
       }
@@ -270,12 +267,10 @@ TEST_F(SegmentDamageTest, ASearchByTimeTellsTheDamageThatItMeetsAndGoesOn) {
   for (const int64_t wanted : {damaged.base_offset, damaged.base_offset + 1, damaged.last_offset(),
                                damaged.next_offset(), damaged.next_offset() + 1}) {
     SCOPED_TRACE(wanted);
-    auto reader = engine_->OpenReader(PartitionOf("t"), 0);
-    ASSERT_TRUE(reader.ok());
-    ASSERT_TRUE((*reader)->SeekToTimestamp(kFirstTimestampMs + wanted).ok());
     std::vector<LostRange> lost;
     const int64_t first = std::max(wanted, damaged.next_offset());
-    ExpectInOrder(ReadToEnd(**reader, &lost), first, kRecords);
+    ExpectInOrder(ReadFromTime(PartitionOf("t"), kFirstTimestampMs + wanted, &lost), first,
+                  kRecords);
     ASSERT_LE(lost.size(), 1u);
     EXPECT_TRUE(wanted >= damaged.next_offset() || !lost.empty());
     for (const LostRange& range : lost) {
@@ -377,11 +372,9 @@ TEST_F(ManySegmentsTest, DamageDoesNotMakeASegmentTooOldForASearch) {
   Open();
   ExpectLost(damaged.base_offset, damaged.next_offset(), kRecords);  // it was opened once
   const int64_t wanted = batches[2].second.base_offset + 1;
-  auto reader = engine_->OpenReader(PartitionOf("t"), 0);
-  ASSERT_TRUE(reader.ok());
-  ASSERT_TRUE((*reader)->SeekToTimestamp(kFirstTimestampMs + wanted).ok());
   std::vector<LostRange> lost;
-  ExpectInOrder(ReadToEnd(**reader, &lost), wanted, kRecords);
+  ExpectInOrder(ReadFromTime(PartitionOf("t"), kFirstTimestampMs + wanted, &lost), wanted,
+                kRecords);
 }
 
 }  // namespace

@@ -127,6 +127,16 @@ class StoreFixture : public ::testing::Test {
     return ReadToEnd(**reader, lost);
   }
 
+  // From the first record at or after a time.
+  std::vector<ReadRecord> ReadFromTime(Partition& partition, int64_t timestamp_ms,
+                                       std::vector<LostRange>* lost = nullptr) {
+    auto reader = engine_->OpenReader(partition, partition.log_start_offset());
+    EXPECT_TRUE(reader.ok()) << reader.error().ToString();
+    const Status sought = (*reader)->SeekToTimestamp(timestamp_ms);
+    EXPECT_TRUE(sought.ok()) << sought.error().ToString();
+    return ReadToEnd(**reader, lost);
+  }
+
   static ReadRecord Copy(const RecordView& view) {
     ReadRecord record{view.offset, view.timestamp_ms, {}, {}, {}};
     if (view.key) record.key = std::string(*view.key);
