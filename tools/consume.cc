@@ -51,6 +51,7 @@ class ConsumeRun {
   bool Write(int32_t partition, const RecordView& record);
   void TellLost();
   // True: there may be more later, and it is wanted.
+  Result<bool> PrepareAndReadAll(StoreClient& client);
   Result<bool> ReadAll(StoreClient& client);
   Result<bool> Follow(StoreClient& client);
   Result<std::unique_ptr<StoreClient>> WaitForStore(std::unique_ptr<StoreClient> client);
@@ -62,6 +63,7 @@ class ConsumeRun {
   Progress progress_;
   std::string text_;
   uint64_t written_ = 0;
+  bool prepared_ = false;
   bool any_lost_ = false;
 };
 
@@ -109,9 +111,18 @@ Result<bool> ConsumeRun::ReadAll(StoreClient& client) {
   }
 }
 
-// As ReadAll(); that the serve stops is no error for who follows.
+Result<bool> ConsumeRun::PrepareAndReadAll(StoreClient& client) {
+  if (!prepared_) {
+    const Status prepared = consumer_.Prepare(client);
+    if (!prepared.ok()) return prepared.error();
+    prepared_ = true;
+  }
+  return ReadAll(client);
+}
+
+// That the serve stops is no error for who follows, whatever it was asked just then.
 Result<bool> ConsumeRun::Follow(StoreClient& client) {
-  auto more = ReadAll(client);
+  auto more = PrepareAndReadAll(client);
   if (more.ok() || command_.exit_at_end || !ServeHasGone(more.error())) return more;
   (void)output_.Flush();
   progress_.Clear();
@@ -148,8 +159,6 @@ Result<std::unique_ptr<StoreClient>> ConsumeRun::WaitForStore(std::unique_ptr<St
 int ConsumeRun::Run() {
   auto client = StoreClient::Open({command_.data_dir, false, false});
   if (!client.ok()) return Fail(client.error());
-  const Status prepared = consumer_.Prepare(**client);
-  if (!prepared.ok()) return Fail(prepared.error());
   for (;;) {
     const auto more = Follow(**client);
     (void)output_.Flush();

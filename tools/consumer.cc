@@ -19,6 +19,7 @@ Status Consumer::Prepare(StoreClient& client) {
   if (!topic.ok()) return topic.error();
   const auto partitions = topic->find("partitions");
   if (partitions == topic->end() || !partitions->is_array()) return Strange("no partitions");
+  positions_.clear();
   for (const Json& description : *partitions) {
     Status added = AddPosition(description);
     if (!added.ok()) return added;

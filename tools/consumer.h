@@ -31,7 +31,7 @@ class Consumer {
   Consumer(ConsumerOptions options, Sink sink)
       : options_(std::move(options)), sink_(std::move(sink)) {}
 
-  // Finds the partitions and where to begin. Once, before anything else.
+  // Finds the partitions and where to begin. Before anything else, and until it has succeeded.
   Status Prepare(StoreClient& client);
 
   enum class Outcome {

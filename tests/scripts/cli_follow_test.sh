@@ -47,6 +47,34 @@ wait "$follower" || fail "the follower ended with $?"
 expect "7" "$(sort "$out" | uniq | wc -l)"
 expect "7" "$(wc -l <"$out")"
 
+echo "-- a serve that goes before it has told where the topic begins"
+/usr/bin/python3 - "$data/tidemark.sock" <<'END' &
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1] + ".new")
+listener.listen()
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+connection = listener.accept()[0]
+connection.recv(65536)
+connection.sendall(b'{"ok":true,"server":"half a serve","version":1,"process_id":1}\n')
+connection.recv(65536)
+os.unlink(sys.argv[1])
+END
+half_a_serve=$!
+children+=("$half_a_serve")
+wait_for [ -S "$data/tidemark.sock" ]
+: >"$out"
+"$tidemark" consume --data "$data" t -f '%p:%s\n' >"$out" 2>"$work/follower.err" &
+follower=$!
+children+=("$follower")
+wait "$half_a_serve"
+wait_for grep -q 'waiting for it to come back' "$work/follower.err"
+start_serve "$data"
+wait_for lines_in "$out" 7
+kill -TERM "$follower"
+wait "$follower" || fail "the follower ended with $?"
+stop_serve
+
 echo "-- without a serve"
 : >"$out"
 "$tidemark" consume --data "$data" t -o end >"$out" 2>"$work/follower.err" &

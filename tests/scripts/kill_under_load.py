@@ -404,18 +404,31 @@ class Test:
             self.load.drain()
             self.load = None
         self.verify("at the end")
-        wait_until(lambda: sum(f.read().count(b"\n") for f in self.followers) >=
-                   sum(view.records for view in self.views.values()), "the followers to come to the end")
+        self.wait_for_followers()
         self.check_followers()
         self.gateway.stop()
         self.check_log()
         self.gateway = None
         self.verify("after the clean stop")
 
+    def wait_for_followers(self):
+        for follower in self.followers:
+            wanted = sum(view.records for (topic, _), view in self.views.items() if topic == follower.topic)
+
+            def come(follower=follower, wanted=wanted):
+                code = follower.process.poll()
+                require(code is None, f"the follower of {follower.topic} has ended with {code}: {follower.said}")
+                return follower.read().count(b"\n") >= wanted
+
+            try:
+                wait_until(come, "its end")
+            except Failure as failure:
+                last = follower.read().splitlines()[-1:]
+                raise Failure(f"the follower of {follower.topic} does not come to {wanted} records: {failure}; "
+                              f"its last: {last}; it has said: {follower.said}") from failure
+
     def check_followers(self):
         for follower in self.followers:
-            require(follower.process.poll() is None,
-                    f"the follower of {follower.topic} has ended: {follower.said}")
             lines = follower.read().splitlines(keepends=True)
             for (topic, partition), view in self.views.items():
                 if topic != follower.topic:
