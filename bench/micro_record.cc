@@ -57,8 +57,9 @@ class Workload {
       const Record& record = records_[static_cast<size_t>(i)];
       const int64_t delta = record.timestamp_ms - kBaseTimestampMs;
       const size_t start = encoded.size();
-      encoded.resize(start + EncodedRecordBytes(record, delta, i));
-      EncodeRecord(encoded.data() + start, record, delta, i);
+      const size_t bytes = EncodedRecordBytes(record, delta, i);
+      encoded.resize(start + bytes);
+      EncodeRecord(encoded.data() + start, record, delta, i, bytes);
     }
     return encoded;
   }
@@ -94,7 +95,7 @@ void BM_Encode(benchmark::State& state) {
       const int64_t delta = record.timestamp_ms - kBaseTimestampMs;
       const size_t bytes = EncodedRecordBytes(record, delta, i);
       if (to + bytes > tail.data() + tail.size()) state.SkipWithError("the tail is full");
-      to = EncodeRecord(to, record, delta, i);
+      to = EncodeRecord(to, record, delta, i, bytes);
       ++i;
     }
     benchmark::DoNotOptimize(tail.data());

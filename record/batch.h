@@ -78,9 +78,10 @@ Result<BatchHeader> CheckBatch(base::ByteSpan bytes);
 
 // The size of a record as EncodeRecord writes it, its length prefix included.
 size_t EncodedRecordBytes(const Record& record, int64_t timestamp_delta, int32_t offset_delta);
-// Writes exactly EncodedRecordBytes() bytes and returns the byte behind.
+// Writes the record, whose EncodedRecordBytes() are `encoded_bytes` (not measured again: it is a
+// good part of the work), and returns the byte behind.
 std::byte* EncodeRecord(std::byte* to, const Record& record, int64_t timestamp_delta,
-                        int32_t offset_delta);
+                        int32_t offset_delta, size_t encoded_bytes);
 
 // What a walk over encoded records found.
 struct RecordsSummary {

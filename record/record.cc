@@ -35,6 +35,13 @@ size_t BodyBytes(const Record& record, int64_t timestamp_delta, int32_t offset_d
   return bytes;
 }
 
+// The body of a record that takes so many bytes with its length prefix.
+size_t BodyOf(size_t encoded_bytes) {
+  size_t prefix = 1;
+  while (base::VarintSize(static_cast<int64_t>(encoded_bytes - prefix)) != prefix) ++prefix;
+  return encoded_bytes - prefix;
+}
+
 std::byte* PutField(std::byte* to, Bytes field) {
   to = base::PutVarint(to, static_cast<int64_t>(field.size()));
   if (!field.empty()) std::memcpy(to, field.data(), field.size());
@@ -148,8 +155,8 @@ size_t EncodedRecordBytes(const Record& record, int64_t timestamp_delta, int32_t
 }
 
 std::byte* EncodeRecord(std::byte* to, const Record& record, int64_t timestamp_delta,
-                        int32_t offset_delta) {
-  const size_t body = BodyBytes(record, timestamp_delta, offset_delta);
+                        int32_t offset_delta, size_t encoded_bytes) {
+  const size_t body = BodyOf(encoded_bytes);
   TIDEMARK_CHECK(body <= static_cast<size_t>(std::numeric_limits<int32_t>::max()));
   to = base::PutVarint(to, static_cast<int64_t>(body));
   *to++ = std::byte{0};  // attributes

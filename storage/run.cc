@@ -38,8 +38,9 @@ void Run::Append(const Record& record, int64_t offset, int64_t timestamp_ms, siz
   Reserve(encoded_bytes);
   MarkIfDue();
   std::byte* to = data_.get() + size_;
-  std::byte* end = record::EncodeRecord(to, record, timestamp_ms - frame_.base_timestamp_ms,
-                                        static_cast<int32_t>(offset - frame_.base_offset));
+  std::byte* end =
+      record::EncodeRecord(to, record, timestamp_ms - frame_.base_timestamp_ms,
+                           static_cast<int32_t>(offset - frame_.base_offset), encoded_bytes);
   TIDEMARK_CHECK(end == to + encoded_bytes);
   size_ += static_cast<uint32_t>(encoded_bytes);
   next_offset_ = offset + 1;

@@ -50,7 +50,8 @@ void RecordSender::EncodeRecord(const Record& record, size_t bytes) {
   const size_t start = records_.size();
   records_.resize(start + bytes);
   (void)record::EncodeRecord(records_.data() + start, record,
-                             record.timestamp_ms - header_.base_timestamp_ms, header_.record_count);
+                             record.timestamp_ms - header_.base_timestamp_ms, header_.record_count,
+                             bytes);
   header_.max_timestamp_ms = std::max(header_.max_timestamp_ms, record.timestamp_ms);
   header_.last_offset_delta = header_.record_count++;
 }

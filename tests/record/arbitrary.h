@@ -71,7 +71,7 @@ inline void AppendRecord(const OwnedRecord& owned, int64_t base_offset, int64_t 
   const size_t bytes = EncodedRecordBytes(record, timestamp_delta, offset_delta);
   output->resize(start + bytes);
   std::byte* const end =
-      EncodeRecord(output->data() + start, record, timestamp_delta, offset_delta);
+      EncodeRecord(output->data() + start, record, timestamp_delta, offset_delta, bytes);
   RC_ASSERT(end == output->data() + output->size());
 }
 

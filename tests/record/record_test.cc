@@ -33,7 +33,7 @@ std::vector<std::byte> FromInts(std::initializer_list<int> values) {
 
 std::vector<std::byte> Encode(const Record& record, int64_t timestamp_delta, int32_t offset_delta) {
   std::vector<std::byte> bytes(EncodedRecordBytes(record, timestamp_delta, offset_delta));
-  EXPECT_EQ(EncodeRecord(bytes.data(), record, timestamp_delta, offset_delta),
+  EXPECT_EQ(EncodeRecord(bytes.data(), record, timestamp_delta, offset_delta, bytes.size()),
             bytes.data() + bytes.size());
   return bytes;
 }

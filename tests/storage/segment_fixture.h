@@ -32,7 +32,7 @@ inline MadeBatch MakeBatch(int64_t base_offset, int32_t offsets, int64_t timesta
   Record record;
   record.value = value;
   Bytestring encoded(record::EncodedRecordBytes(record, 0, offsets - 1));
-  record::EncodeRecord(encoded.data(), record, 0, offsets - 1);
+  record::EncodeRecord(encoded.data(), record, 0, offsets - 1, encoded.size());
   record::BatchHeader header;
   header.base_offset = base_offset;
   header.last_offset_delta = offsets - 1;

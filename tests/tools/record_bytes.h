@@ -33,8 +33,9 @@ inline std::string MakeBatch(const std::vector<TestRecord>& records,
     record.headers = test.headers;
     const int32_t delta = header.record_count++;
     const size_t start = encoded.size();
-    encoded.resize(start + record::EncodedRecordBytes(record, delta, delta));
-    (void)record::EncodeRecord(encoded.data() + start, record, delta, delta);
+    const size_t bytes = record::EncodedRecordBytes(record, delta, delta);
+    encoded.resize(start + bytes);
+    (void)record::EncodeRecord(encoded.data() + start, record, delta, delta, bytes);
     header.last_offset_delta = delta;
     header.max_timestamp_ms = base_timestamp_ms + delta;
   }
