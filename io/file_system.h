@@ -39,6 +39,10 @@ class File {
   virtual Result<size_t> ReadAt(uint64_t offset, base::MutableByteSpan into) = 0;
   // Writes all of `bytes` or fails; after a failure any part of it may have been written.
   virtual Status WriteAt(uint64_t offset, base::ByteSpan bytes, Durable durable) = 0;
+  // Asks the kernel to begin writing back [offset, offset + length) now, and does not wait: a later
+  // Flush() finds less to do. A hint, on which nothing may rest; where there is no such thing,
+  // nothing happens.
+  virtual void StartWriteback(uint64_t /*offset*/, uint64_t /*length*/) {}
   // fdatasync: data, and the size if it has changed. After a failure the unflushed bytes are in an
   // unknown state, and a later Flush() that succeeds says nothing about them.
   virtual Status Flush() = 0;

@@ -120,6 +120,13 @@ Status SystemFile::WriteAt(uint64_t offset, base::ByteSpan bytes, Durable durabl
                 "write of " + std::to_string(bytes.size()) + " bytes at " + std::to_string(offset));
 }
 
+// Without the flags that wait, sync_file_range(2) takes no write-back error from the descriptor:
+// those stay for Flush() to tell.
+void SystemFile::StartWriteback(uint64_t offset, uint64_t length) {
+  (void)::sync_file_range(descriptor_, static_cast<off64_t>(offset), static_cast<off64_t>(length),
+                          SYNC_FILE_RANGE_WRITE);
+}
+
 // Not repeated on EINTR, which fdatasync does not give on a disk: a failed flush must be seen as
 // one.
 Status SystemFile::Flush() {

@@ -21,6 +21,7 @@ class SystemFile final : public File {
   Result<uint64_t> Size() override;
   Result<size_t> ReadAt(uint64_t offset, base::MutableByteSpan into) override;
   Status WriteAt(uint64_t offset, base::ByteSpan bytes, Durable durable) override;
+  void StartWriteback(uint64_t offset, uint64_t length) override;
   Status Flush() override;
   Status Truncate(uint64_t size) override;
   Status Allocate(uint64_t offset, uint64_t length) override;

@@ -9,9 +9,14 @@ namespace {
 // Raw bytes in one piece of work: some ten milliseconds at most, so that flushes and checkpoints
 // get their turn.
 constexpr uint64_t kPackBytes = uint64_t{256} << 10;
-// Unflushed segment bytes are bounded: flushing 16 MiB at once holds up a commit on the same file
-// system for 11 ms, 1 MiB for less than one.
-constexpr uint64_t kUnflushedBytes = uint64_t{1} << 20;
+// Flushing much at once holds up a commit on the same file system: 16 MiB for 11 ms, 1 MiB for less
+// than one. So the kernel is asked to begin with every so many bytes.
+constexpr uint64_t kWritebackBytes = uint64_t{1} << 20;
+// Unflushed segment bytes are bounded. A flush has costs of its own, so that it is for several
+// times what is on its way already, where memory and journal are large enough to hold it.
+constexpr uint64_t kLeastUnflushedBytes = kWritebackBytes;
+constexpr uint64_t kMostUnflushedBytes = 4 * kWritebackBytes;
+constexpr uint64_t kUnflushedShare = 8;
 // From so many files on, one syncfs is cheaper than flushing them one by one.
 constexpr size_t kFlushAllFiles = 64;
 constexpr int64_t kRetryDiskFullUs = 1'000'000;
@@ -37,6 +42,7 @@ struct Packer::PackItem {
 
 struct Packer::PackWork {
   std::vector<PackItem> items;
+  std::vector<PartitionCore*> to_write_back;
   int64_t busy_us = 0;
 };
 
@@ -83,9 +89,14 @@ bool Packer::EnsureWriterToFinish(PartitionCore& partition) {
   return made.ok();
 }
 
+uint64_t Packer::MaxUnflushedBytes() const {
+  const uint64_t holds = std::min(context_.options.memory_bytes, journal_.ring_bytes());
+  return std::clamp(holds / kUnflushedShare, kLeastUnflushedBytes, kMostUnflushedBytes);
+}
+
 bool Packer::FlushIsDue() const {
   if (unflushed_.empty()) return false;
-  if (unflushed_bytes_ >= kUnflushedBytes) return true;
+  if (unflushed_bytes_ >= MaxUnflushedBytes()) return true;
   // Nothing more to pack for now, and somebody waits for what is written.
   const bool memory_waits = context_.tail_memory_bytes * 4 > context_.options.memory_bytes;
   return queue_.empty() && (reclaiming_ || draining_ || memory_waits);
@@ -142,9 +153,14 @@ bool Packer::StartPack() {
   }
   if (work->items.empty()) return false;
   job_ = Job::pack;
+  if (unflushed_bytes_ - written_back_bytes_ >= kWritebackBytes) {
+    written_back_bytes_ = unflushed_bytes_;
+    work->to_write_back = unflushed_;
+  }
   context_.environment.worker.Submit(
       [this, work] {
         const int64_t began_us = context_.environment.clock.MonotonicUs();
+        for (PartitionCore* partition : work->to_write_back) partition->writer->StartWriteback();
         for (PackItem& item : work->items) PackOnWorker(item);
         work->busy_us = context_.environment.clock.MonotonicUs() - began_us;
       },
@@ -245,7 +261,7 @@ void Packer::StartFlush() {
   job_ = Job::flush;
   auto work = std::make_shared<FlushWork>();
   work->partitions.swap(unflushed_);
-  unflushed_bytes_ = 0;
+  unflushed_bytes_ = written_back_bytes_ = 0;
   context_.environment.worker.Submit(
       [this, work] {
         // Afterwards each file's own flush finds nothing left to write.

@@ -27,13 +27,12 @@ std::optional<int64_t> ParseLogName(std::string_view name);
 // Base offsets of the .log files in `folder`, ascending. A missing folder has none.
 Result<std::vector<int64_t>> ListSegments(io::FileSystem& files, const std::string& folder);
 
-// What one appended batch changed; lets the readers' side follow without looking at files.
+// Where an appended batch stands.
 struct AppendedBatch {
   int64_t segment_base_offset = 0;
   uint64_t position = 0;
   record::BatchHeader header;
   bool new_segment = false;  // the first batch of a segment that was just made
-  index::IndexBuilder::Due due;
 };
 
 // Appends batches to a partition's active segment; rolls. Owned by one partition, used by one
@@ -56,7 +55,11 @@ class SegmentWriter {
   Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
                                int64_t segment_bytes);
 
-  // Flushes the active .log, and the folder if files are new there.
+  // Lets the kernel begin to write what the active .log has got since the last such call, so that
+  // Flush() will find less to do.
+  void StartWriteback();
+  // Flushes the active .log, and the folder if files are new there. The indexes get their new
+  // entries, which are not flushed.
   Status Flush();
   // Writes the time index's final entry and flushes all three files: for a clean stop.
   Status Finish();

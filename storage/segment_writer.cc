@@ -25,6 +25,7 @@ struct SegmentWriter::State {
   Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
                                int64_t segment_bytes);
   Status Resume(int64_t active_base_offset, uint64_t bytes);
+  void StartWriteback();
   Status Flush();
   Status Finish();
   // Remembers the first failure, so that nothing is done after it.
@@ -35,9 +36,9 @@ struct SegmentWriter::State {
   Status StartSegment(int64_t new_base_offset);
   Status OpenLog();
   Status CompleteIndexes(io::File& log);
-  Status WriteDue(const index::IndexBuilder::Due& due);
-  Status WriteEntry(SegmentFile kind, uint64_t at, base::ByteSpan entry);
-  Status WriteTimeEntry(index::TimeEntry entry);
+  void TakeDue(const index::IndexBuilder::Due& due);
+  Status WriteIndexes();
+  Status WriteEntries(SegmentFile kind, uint64_t at, base::ByteSpan entries);
   Status WriteFinalTimeEntry();
   Status FlushFile(SegmentFile kind);
   std::string Path(SegmentFile kind) const { return SegmentPath(folder, base_offset, kind); }
@@ -49,14 +50,20 @@ struct SegmentWriter::State {
   int64_t base_offset = -1;
   uint64_t log_bytes = 0;
   uint64_t flushed_bytes = 0;
+  uint64_t writeback_begin = 0;   // what stands below is on its way to the disk
   std::unique_ptr<io::File> log;  // while it holds unflushed bytes
   bool folder_dirty = false;      // it has files whose entries were not flushed
 
   index::IndexBuilder builder;
+  // Written. Without a final entry, which the time index may have behind them: the next one takes
+  // its place.
   uint64_t offset_entries = 0;
-  // Without a final entry, which the file may have behind them: the next one takes its place.
   uint64_t time_entries = 0;
-  int64_t last_time_entry_ms = index::kNoTimestamp;
+  int64_t last_time_entry_ms = index::kNoTimestamp;  // also of one that waits
+  // Entries that wait to be written together: opening a file for each would cost more than the
+  // rest.
+  std::vector<std::byte> new_offset_entries;
+  std::vector<std::byte> new_time_entries;
 
   uint64_t bytes_written = 0;
   std::optional<Error> failure;
@@ -66,6 +73,7 @@ namespace {
 
 // Kafka keeps positions in int32.
 constexpr uint64_t kMaxLogBytes = std::numeric_limits<int32_t>::max();
+constexpr uint64_t kPageBytes = 4096;
 
 // Walks over all batches from a resumption's position on; where damage is, goes on behind it, since
 // what stands there is kept and can still be read.
@@ -106,7 +114,7 @@ Status SegmentWriter::State::Resume(int64_t active_base_offset, uint64_t bytes) 
   if (*size > bytes) {
     if (Status status = (*file)->Truncate(bytes); !status.ok()) return status;
   }
-  log_bytes = flushed_bytes = bytes;
+  log_bytes = flushed_bytes = writeback_begin = bytes;
   return CompleteIndexes(**file);
 }
 
@@ -169,19 +177,19 @@ Result<AppendedBatch> SegmentWriter::State::Append(const record::BatchHeader& he
   appended.segment_base_offset = base_offset;
   appended.position = log_bytes;
   appended.header = header;
-  appended.due =
-      builder.Add({log_bytes, batch.size(), header.last_offset(), header.max_timestamp_ms});
+  TakeDue(builder.Add({log_bytes, batch.size(), header.last_offset(), header.max_timestamp_ms}));
   log_bytes += batch.size();
   bytes_written += batch.size();
-  if (Status status = WriteDue(appended.due); !status.ok()) return status.error();
   return appended;
 }
 
 Status SegmentWriter::State::StartSegment(int64_t new_base_offset) {
   base_offset = new_base_offset;
-  log_bytes = flushed_bytes = 0;
+  log_bytes = flushed_bytes = writeback_begin = 0;
   builder = index::IndexBuilder(base_offset, index_interval_bytes);
   offset_entries = time_entries = 0;
+  new_offset_entries.clear();
+  new_time_entries.clear();
   last_time_entry_ms = index::kNoTimestamp;
   folder_dirty = true;
   // Files of that name would be what a crash has left of a segment that was never part of the log.
@@ -202,38 +210,61 @@ Status SegmentWriter::State::OpenLog() {
   return {};
 }
 
-Status SegmentWriter::State::WriteDue(const index::IndexBuilder::Due& due) {
+void SegmentWriter::State::TakeDue(const index::IndexBuilder::Due& due) {
   if (due.offset_entry) {
     std::array<std::byte, index::kOffsetEntryBytes> entry;
     index::OffsetIndex::Encode(*due.offset_entry, entry.data());
-    Status written = WriteEntry(SegmentFile::offset_index, offset_entries * entry.size(), entry);
-    if (!written.ok()) return written;
-    ++offset_entries;
+    new_offset_entries.insert(new_offset_entries.end(), entry.begin(), entry.end());
   }
   if (due.time_entry) {
-    if (Status status = WriteTimeEntry(*due.time_entry); !status.ok()) return status;
-    ++time_entries;
+    std::array<std::byte, index::kTimeEntryBytes> entry;
+    index::TimeIndex::Encode(*due.time_entry, entry.data());
+    new_time_entries.insert(new_time_entries.end(), entry.begin(), entry.end());
     last_time_entry_ms = due.time_entry->timestamp_ms;
+  }
+}
+
+Status SegmentWriter::State::WriteIndexes() {
+  if (!new_offset_entries.empty()) {
+    Status written = WriteEntries(SegmentFile::offset_index,
+                                  offset_entries * index::kOffsetEntryBytes, new_offset_entries);
+    if (!written.ok()) return written;
+    offset_entries += new_offset_entries.size() / index::kOffsetEntryBytes;
+    new_offset_entries.clear();
+  }
+  if (!new_time_entries.empty()) {
+    Status written = WriteEntries(SegmentFile::time_index, time_entries * index::kTimeEntryBytes,
+                                  new_time_entries);
+    if (!written.ok()) return written;
+    time_entries += new_time_entries.size() / index::kTimeEntryBytes;
+    new_time_entries.clear();
   }
   return {};
 }
 
-Status SegmentWriter::State::WriteTimeEntry(index::TimeEntry entry) {
-  std::array<std::byte, index::kTimeEntryBytes> bytes;
-  index::TimeIndex::Encode(entry, bytes.data());
-  return WriteEntry(SegmentFile::time_index, time_entries * bytes.size(), bytes);
-}
-
-Status SegmentWriter::State::WriteEntry(SegmentFile kind, uint64_t at, base::ByteSpan entry) {
+Status SegmentWriter::State::WriteEntries(SegmentFile kind, uint64_t at, base::ByteSpan entries) {
   auto file = files.Open(Path(kind), {.write = true});
   if (!file) return file.error();
-  bytes_written += entry.size();
-  return (*file)->WriteAt(at, entry, io::Durable::no);
+  bytes_written += entries.size();
+  return (*file)->WriteAt(at, entries, io::Durable::no);
 }
 
 // --- Flushing -----------------------------------------------------------------------------------
 
+// Whole pages: one that the next batch goes on in would be written twice.
+void SegmentWriter::State::StartWriteback() {
+  const uint64_t begin = writeback_begin / kPageBytes * kPageBytes;
+  const uint64_t end = log_bytes / kPageBytes * kPageBytes;
+  if (!log || end <= begin) return;
+  log->StartWriteback(begin, end - begin);
+  writeback_begin = end;
+}
+
 Status SegmentWriter::State::Flush() {
+  // An index is a hint, and may lag until the segment is finished: no room for it is no failed
+  // flush.
+  const Status indexes = WriteIndexes();
+  if (!indexes.ok() && indexes.error().code() != ErrorCode::disk_full) return indexes;
   if (log) {
     if (Status status = log->Flush(); !status.ok()) return status;
   }
@@ -242,18 +273,21 @@ Status SegmentWriter::State::Flush() {
     folder_dirty = false;
   }
   log.reset();
-  flushed_bytes = log_bytes;
+  flushed_bytes = writeback_begin = log_bytes;
   return {};
 }
 
 Status SegmentWriter::State::WriteFinalTimeEntry() {
   const auto entry = builder.Final();
   if (!entry || entry->timestamp_ms <= last_time_entry_ms) return {};
-  return WriteTimeEntry(*entry);
+  std::array<std::byte, index::kTimeEntryBytes> bytes;
+  index::TimeIndex::Encode(*entry, bytes.data());
+  return WriteEntries(SegmentFile::time_index, time_entries * bytes.size(), bytes);
 }
 
 Status SegmentWriter::State::Finish() {
   if (base_offset < 0) return {};
+  if (Status status = WriteIndexes(); !status.ok()) return status;
   if (Status status = WriteFinalTimeEntry(); !status.ok()) return status;
   if (Status status = FlushFile(SegmentFile::offset_index); !status.ok()) return status;
   if (Status status = FlushFile(SegmentFile::time_index); !status.ok()) return status;
@@ -304,6 +338,10 @@ Result<AppendedBatch> SegmentWriter::Append(const record::BatchHeader& header, b
   auto appended = state_->Append(header, batch, segment_bytes);
   if (!appended) state_->failure = appended.error();
   return appended;
+}
+
+void SegmentWriter::StartWriteback() {
+  if (!state_->failure) state_->StartWriteback();
 }
 
 Status SegmentWriter::Flush() {

@@ -134,21 +134,82 @@ TEST_F(SegmentWriterTest, IndexesAreWhatKafkasRecoveryWouldMake) {
   EXPECT_GT(std::filesystem::file_size(Path(100, SegmentFile::offset_index)), 0u);
 }
 
-TEST_F(SegmentWriterTest, TellsWhichEntriesAreDue) {
-  const auto writer = Resume(-1, 0);
-  index::OffsetIndex offsets;
-  index::TimeIndex times;
-  for (int i = 0; i < 50; ++i) {
-    const AppendedBatch appended = Append(*writer, MakeBatch(i, 1, 1000 + i, 1000));
-    if (appended.due.offset_entry) offsets.Add(*appended.due.offset_entry);
-    if (appended.due.time_entry) {
-      EXPECT_TRUE(times.MaybeAdd(*appended.due.time_entry));
+// What the rule of index::IndexBuilder asks for after 50 batches of one record.
+struct WantedEntries {
+  size_t offsets = 0;
+  size_t times = 0;
+};
+
+class SegmentWriterIndexTest : public SegmentWriterTest {
+ protected:
+  WantedEntries AppendFifty(SegmentWriter& writer) {
+    WantedEntries wanted;
+    index::IndexBuilder builder(0, kInterval);
+    for (int i = 0; i < 50; ++i) {
+      const MadeBatch batch = MakeBatch(i, 1, 1000 + i, 1000);
+      const AppendedBatch appended = Append(writer, batch);
+      const auto due = builder.Add({appended.position, batch.bytes.size(), i, 1000 + i});
+      if (due.offset_entry) ++wanted.offsets;
+      if (due.time_entry) ++wanted.times;
     }
+    EXPECT_GT(wanted.offsets, 5u);
+    return wanted;
   }
-  const Bytestring offset_file = ReadBytes(Path(0, SegmentFile::offset_index));
-  EXPECT_EQ(offset_file.size(), offsets.entries().size() * index::kOffsetEntryBytes);
-  EXPECT_EQ(ReadBytes(Path(0, SegmentFile::time_index)).size(),
-            times.entries().size() * index::kTimeEntryBytes);
+  size_t OffsetEntries() {
+    return ReadBytes(Path(0, SegmentFile::offset_index)).size() / index::kOffsetEntryBytes;
+  }
+  size_t TimeEntries() {
+    return ReadBytes(Path(0, SegmentFile::time_index)).size() / index::kTimeEntryBytes;
+  }
+};
+
+TEST_F(SegmentWriterIndexTest, EntriesAreWrittenTogetherWithAFlush) {
+  const auto writer = Resume(-1, 0);
+  const WantedEntries wanted = AppendFifty(*writer);
+  EXPECT_EQ(OffsetEntries(), 0u);
+  TakeLog();
+  ExpectOk(writer->Flush());
+  EXPECT_EQ(OffsetEntries(), wanted.offsets);
+  EXPECT_EQ(TimeEntries(), wanted.times);
+  EXPECT_THAT(
+      TakeLog(),
+      ElementsAre("write 00000000000000000000.index", "write 00000000000000000000.timeindex",
+                  "flush 00000000000000000000.log", ::testing::StartsWith("flush-directory ")));
+  ExpectOk(writer->Finish());
+  ExpectIndexesAsKafkaMakesThem(0);
+}
+
+TEST_F(SegmentWriterIndexTest, NoRoomForEntriesIsNoFailedFlush) {
+  const auto writer = Resume(-1, 0);
+  const WantedEntries wanted = AppendFifty(*writer);
+  files_.failure_errno = ENOSPC;
+  files_.fails = [](const std::string& operation) { return operation.ends_with("index"); };
+  ExpectOk(writer->Flush());
+  EXPECT_EQ(writer->flushed_bytes(), writer->log_bytes());
+  EXPECT_EQ(TimeEntries(), 0u);
+
+  files_.fails = [](const std::string&) { return false; };
+  ExpectOk(writer->Flush());
+  EXPECT_EQ(OffsetEntries(), wanted.offsets);
+  EXPECT_EQ(TimeEntries(), wanted.times);
+}
+
+TEST_F(SegmentWriterTest, WritebackBeginsWithEveryWholePageOnce) {
+  const auto writer = Resume(-1, 0);
+  writer->StartWriteback();
+  const MadeBatch batch = MakeBatch(0, 1, 1000, 10'000);
+  Append(*writer, batch);
+  writer->StartWriteback();
+  writer->StartWriteback();
+  const uint64_t first = batch.bytes.size() / 4096 * 4096;
+  EXPECT_THAT(files_.writebacks, ElementsAre(std::pair(uint64_t{0}, first)));
+  Append(*writer, MakeBatch(1, 1, 1000, 10'000));
+  writer->StartWriteback();
+  ASSERT_EQ(files_.writebacks.size(), 2u);
+  EXPECT_EQ(files_.writebacks[1].first, first);
+  ExpectOk(writer->Flush());
+  writer->StartWriteback();
+  EXPECT_EQ(files_.writebacks.size(), 2u);
 }
 
 TEST_F(SegmentWriterTest, RollsBeforeASegmentBecomesLargerThanItMay) {

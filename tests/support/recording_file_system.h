@@ -21,10 +21,12 @@ class RecordingFileSystem final : public io::FileSystem {
   // path: "flush 00000000000000000000.log".
   std::vector<std::string> log;
   uint64_t bytes_read = 0;
-  // Asked before each operation of the log: whether it fails, with EIO.
+  std::vector<std::pair<uint64_t, uint64_t>> writebacks;  // offset and length
+  // Asked before each operation of the log: whether it fails, with `failure_errno`.
   std::function<bool(const std::string& operation)> fails = [](const std::string&) {
     return false;
   };
+  int failure_errno = EIO;
 
   Result<std::unique_ptr<io::File>> Open(const std::string& path,
                                          io::OpenOptions options) override {
@@ -75,6 +77,9 @@ class RecordingFileSystem final : public io::FileSystem {
       if (Status status = files_.Note("write", path()); !status.ok()) return status;
       return real_->WriteAt(offset, bytes, durable);
     }
+    void StartWriteback(uint64_t offset, uint64_t length) override {
+      files_.writebacks.emplace_back(offset, length);
+    }
     Status Flush() override { return files_.Note("flush", path()); }
     Status Truncate(uint64_t size) override {
       if (Status status = files_.Note("truncate", path()); !status.ok()) return status;
@@ -93,7 +98,8 @@ class RecordingFileSystem final : public io::FileSystem {
   Status Note(std::string_view what, const std::string& path) {
     log.push_back(std::string(what) + " " + path.substr(path.rfind('/') + 1));
     if (!fails(log.back())) return {};
-    return Error(ErrorCode::io_error, path + ": " + std::string(what) + " failed", EIO);
+    const ErrorCode code = failure_errno == ENOSPC ? ErrorCode::disk_full : ErrorCode::io_error;
+    return Error(code, path + ": " + std::string(what) + " failed", failure_errno);
   }
 
   io::FileSystem& real_ = io::SystemFiles();
