@@ -17,7 +17,7 @@ packages_of() {
       ;;
     test)
       echo libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev libmosquitto-dev \
-        mosquitto-clients python3 python3-paho-mqtt
+        mosquitto-clients python3 python3-paho-mqtt libfuse3-dev fuse3
       ;;
     lint)
       echo clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3

@@ -1,0 +1,160 @@
+"""A flush of the journal, or of a segment, fails below a real `tidemark serve` (tests/power/): from then on
+it must
+
+- accept nothing, and say so: in its log, to MQTT clients (connections end, new ones are refused with code
+  3), to `tidemark produce`
+- acknowledge nothing more, and write nothing more to the journal
+- serve reads, of everything acknowledged
+
+and when it is started again, on the same disk and after a power cut, everything acknowledged is there, and
+everything that a reader was shown.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from gateway import PATIENCE_S, Failure, Gateway, require, run, wait_until
+from log_check import CONFIG, LogCheck
+from mqtt_clients import Acknowledgements, LoadClients
+from power_disk import CannotMount, PowerDisk
+
+STOPPED = "nothing is accepted until a restart"
+ENDINGS = {"journal": "journal", "segment": ".log"}  # of the file whose flush fails
+SERVER_UNAVAILABLE = 3  # CONNACK's code; also how mosquitto_pub then ends
+SKIPPED = 77
+
+
+class Test:
+    def __init__(self, folder, seed, what):
+        self.random = random.Random(seed)
+        self.what = what
+        self.folder = folder
+        self.mount = os.path.join(folder, "mount")
+        self.data = os.path.join(self.mount, "data")
+        self.config = os.path.join(folder, "config.toml")
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(CONFIG)
+        self.port_file = os.path.join(folder, "port")
+        self.acknowledgements = Acknowledgements()
+        self.check = LogCheck(self.data, self.acknowledgements)
+        self.disk = None
+        self.gateway = None
+        self.load = None
+
+    def mount_disk(self):
+        self.disk = PowerDisk(self.mount, os.path.join(self.folder, "image"), self.random.randrange(2**32))
+
+    def start(self):
+        self.gateway = Gateway(self.data, self.config).must_start()
+        with open(self.port_file, "w", encoding="utf-8") as file:
+            file.write(str(self.gateway.port))
+
+    def start_load(self, kind):
+        self.load = LoadClients(self.acknowledgements, self.port_file, kind)
+        before = self.acknowledgements.count
+        wait_until(lambda: self.acknowledgements.count > before + 1000, "a thousand acknowledgements")
+
+    def end_load(self):
+        self.load.kill()
+        self.load = None
+
+    # --- What must hold once a flush has failed ---
+
+    def check_stopped(self):
+        wait_until(lambda: self.disk.counts()["failed_flushes"] == 1, "the flush that fails")
+        wait_until(lambda: STOPPED in self.gateway.text(), "what serve says about it")
+        said = [line for line in self.gateway.lines if line and STOPPED in line]
+        require(ENDINGS[self.what] in said[0] and ("flush" in said[0] or "write" in said[0]),
+                f"serve does not say what has failed: {said}")
+        self.check_mqtt_refuses()
+        self.check_produce_refuses()
+        self.end_load()
+        self.check.verify("beside the gateway that has stopped")
+        written = self.disk.counts()["durable_writes"]
+        self.check_mqtt_refuses()
+        self.check.verify("once more")
+        require(self.disk.counts()["durable_writes"] == written, "it still writes to its journal")
+        require(self.gateway.running(), f"serve has ended: {self.gateway.text()}")
+
+    def check_mqtt_refuses(self):
+        done = subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(self.gateway.port), "-i", "late",
+                               "-t", "single/late", "-q", "1", "-m", "late"],
+                              capture_output=True, timeout=PATIENCE_S, check=False)
+        require(done.returncode == SERVER_UNAVAILABLE,
+                f"mosquitto_pub ends with {done.returncode}, not {SERVER_UNAVAILABLE}: {done.stderr}")
+
+    def check_produce_refuses(self):
+        done = run("produce", "--data", self.data, "single", stdin=b"late\n")
+        require(done.code == 1 and STOPPED in done.err, f"produce ends with {done.code}: {done.err}")
+
+    def run(self):
+        try:
+            self.mount_disk()
+            self.start()
+            self.start_load("spread" if self.what == "segment" else "single")
+            self.disk.fail_flush(ENDINGS[self.what])
+            self.check_stopped()
+            self.gateway.kill()
+            self.start()
+            self.check.verify("after a restart")
+            if self.random.random() < 0.5:
+                self.start_load("single")
+                self.end_load()
+            self.check.take_gateway_log(self.gateway.text())
+            self.disk.cut()
+            self.gateway.kill()
+            self.disk.end()
+            self.mount_disk()
+            self.check.take_cut()
+            self.start()
+            self.check.verify("after the power cut")
+            self.start_load("spread")
+            self.load.drain()
+            self.load = None
+            self.gateway.stop()
+            self.check.take_gateway_log(self.gateway.text())
+            self.check.verify("after the clean stop")
+        finally:
+            self.clean_up()
+
+    def clean_up(self):
+        if self.load is not None:
+            with contextlib.suppress(Failure):  # one is told already
+                self.load.kill()
+        if self.gateway is not None:
+            self.gateway.abandon()
+        if self.disk is not None:
+            self.disk.end()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=sorted(ENDINGS))
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    options = parser.parse_args()
+    print(f"{options.what}: seed {options.seed} (SEED={options.seed} repeats its random choices)", flush=True)
+    folder = tempfile.mkdtemp(prefix="tidemark-flush.")
+    test = Test(folder, options.seed, options.what)
+    try:
+        test.run()
+    except CannotMount as reason:
+        print(f"skipped: {reason}")
+        shutil.rmtree(folder)
+        return SKIPPED
+    except Failure as failure:
+        print(f"FAILED: {failure}\nWhat the last cut has left is kept: {folder}")
+        return 1
+    print(test.check.summary())
+    shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
