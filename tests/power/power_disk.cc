@@ -19,7 +19,7 @@ uint64_t PagesOf(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes;
 }  // namespace
 
 PowerDisk::PowerDisk(uint64_t seed, std::chrono::microseconds latency)
-    : random_(seed), latency_(latency), root_(std::make_shared<Node>()), next_number_(2) {
+    : random_(seed), latency_(latency), root_(std::make_shared<Node>()) {
   root_->number = 1;
   root_->mode = S_IFDIR | 0755;
   root_->links = 1;

@@ -146,7 +146,7 @@ class PowerDisk {
   sim::Random random_;
   const std::chrono::microseconds latency_;
   NodePointer root_;
-  uint64_t next_number_;
+  uint64_t next_number_ = 2;
   std::map<uint64_t, NodePointer> nodes_;  // those that the kernel knows, or that have a name
   std::map<uint64_t, NodePointer> dirty_files_;
   std::vector<Change> changes_;
