@@ -22,9 +22,11 @@ constexpr unsigned kNoReplace = RENAME_NOREPLACE;
 
 using Listing = std::vector<std::pair<std::string, Attributes>>;
 
-PowerDisk& DiskOf(fuse_req_t request) {
-  return static_cast<Mounted*>(fuse_req_userdata(request))->disk;
+Mounted& MountedOf(fuse_req_t request) {
+  return *static_cast<Mounted*>(fuse_req_userdata(request));
 }
+
+PowerDisk& DiskOf(fuse_req_t request) { return MountedOf(request).disk; }
 
 struct stat StatOf(const Attributes& attributes) {
   struct stat about {};
@@ -44,6 +46,14 @@ uint64_t HandleOf(int flags) { return (flags & O_DIRECT) != 0 ? 1 : 0; }
 
 Access AccessOf(const fuse_file_info& file) {
   return file.fh != 0 ? Access::direct : Access::buffered;
+}
+
+// Past the page cache, whether opened with O_DIRECT or not: then each write comes as it is made.
+// Returns 0 or errno.
+int PrepareOpen(fuse_req_t request, fuse_file_info* file) {
+  file->direct_io = 1;
+  file->fh = HandleOf(file->flags);
+  return file->fh != 0 && !MountedOf(request).direct ? EINVAL : 0;
 }
 
 // Calls `call` with the disk and the node; answers with its errno where there is no such node.
@@ -130,11 +140,10 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
             fuse_file_info* file) {
   const int failure = WithNode(request, parent, [&](PowerDisk& disk, Node& directory) {
     NodePointer node;
-    const int refused = disk.Make(directory, name, mode | S_IFREG, &node);
+    int refused = PrepareOpen(request, file);
+    if (refused == 0) refused = disk.Make(directory, name, mode | S_IFREG, &node);
     fuse_entry_param entry{};
     if (refused == 0 && FillEntry(request, disk, *node, &entry)) {
-      file->direct_io = 1;
-      file->fh = HandleOf(file->flags);
       fuse_reply_create(request, &entry, file);
     }
     return refused;
@@ -233,13 +242,11 @@ void SetAttributes(fuse_req_t request, fuse_ino_t number, struct stat* about, in
   if (failure != 0) fuse_reply_err(request, failure);
 }
 
-// Past the page cache, whether opened with O_DIRECT or not: then each write comes as it is made.
 void Open(fuse_req_t request, fuse_ino_t number, fuse_file_info* file) {
   const int failure = WithNode(request, number, [&](PowerDisk& disk, Node& node) {
     Attributes attributes;
-    const int refused = disk.Describe(node, &attributes);
-    file->direct_io = 1;
-    file->fh = HandleOf(file->flags);
+    int refused = disk.Describe(node, &attributes);
+    if (refused == 0) refused = PrepareOpen(request, file);
     if (refused == 0) fuse_reply_open(request, file);
     return refused;
   });
@@ -289,9 +296,8 @@ void Allocate(fuse_req_t request, fuse_ino_t number, int mode, off_t offset, off
 }
 
 void Statistics(fuse_req_t request, fuse_ino_t) {
-  const auto* const mounted = static_cast<Mounted*>(fuse_req_userdata(request));
   struct statvfs about {};
-  if (statvfs(mounted->image_folder.c_str(), &about) != 0) {
+  if (statvfs(MountedOf(request).image_folder.c_str(), &about) != 0) {
     fuse_reply_err(request, errno);
   } else {
     fuse_reply_statfs(request, &about);

@@ -14,6 +14,7 @@ namespace tidemark::power {
 struct Mounted {
   PowerDisk& disk;
   std::string image_folder;
+  bool direct;  // O_DIRECT is not refused
 };
 
 fuse_lowlevel_ops MountOperations();

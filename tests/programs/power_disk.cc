@@ -1,9 +1,9 @@
 // A disk whose power can be cut, mounted for real processes (FUSE).
 //
-//   prog_power_disk MOUNT_POINT IMAGE_FOLDER SEED [LATENCY_US]
+//   prog_power_disk MOUNT_POINT IMAGE_FOLDER SEED [no-direct]
 //
-// Holds at first what IMAGE_FOLDER has. Says "mounted" on stdout, then takes commands from stdin, a
-// line each, and answers each with a line:
+// Holds at first what IMAGE_FOLDER has. `no-direct`: refuses O_DIRECT. Says "mounted" on stdout,
+// then takes commands from stdin, a line each, and answers each with a line:
 //
 //   cut                  what was not flushed is lost, or part of it (power_disk.h); from
 //                        now on every call fails with EIO; what is left is in IMAGE_FOLDER when it
@@ -35,7 +35,8 @@ using tidemark::power::Mounted;
 using tidemark::power::PowerDisk;
 
 constexpr int kCannotMount = 77;
-constexpr uint64_t kDefaultLatencyUs = 300;  // as a good SD card or a slow SSD
+constexpr std::chrono::microseconds kLatency(300);  // of a flush: a good SD card or a slow SSD
+constexpr std::string_view kNoDirect = "no-direct";
 
 void CutAndSave(const Mounted& mounted) {
   const CutReport report = mounted.disk.Cut();
@@ -74,14 +75,14 @@ bool ParseNumber(std::string_view text, uint64_t* number) {
 int Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   uint64_t seed = 0;
-  uint64_t latency_us = kDefaultLatencyUs;
-  if (arguments.size() < 3 || !ParseNumber(arguments[2], &seed) ||
-      (arguments.size() > 3 && !ParseNumber(arguments[3], &latency_us))) {
-    std::fputs("usage: prog_power_disk MOUNT_POINT IMAGE_FOLDER SEED [LATENCY_US]\n", stderr);
+  const bool direct = arguments.size() < 4;
+  if (arguments.size() < 3 || arguments.size() > 4 || !ParseNumber(arguments[2], &seed) ||
+      (!direct && arguments[3] != kNoDirect)) {
+    std::fputs("usage: prog_power_disk MOUNT_POINT IMAGE_FOLDER SEED [no-direct]\n", stderr);
     return 2;
   }
-  PowerDisk disk(seed, std::chrono::microseconds(latency_us));
-  Mounted mounted{disk, arguments[1]};
+  PowerDisk disk(seed, kLatency);
+  Mounted mounted{disk, arguments[1], direct};
   if (!tidemark::power::LoadImage(mounted.image_folder, &disk)) {
     std::perror(mounted.image_folder.c_str());
     return 1;

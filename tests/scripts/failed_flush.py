@@ -1,5 +1,5 @@
-"""A flush of the journal, or of a segment, fails below a real `tidemark serve` (tests/power/): from then on
-it must
+"""A flush of the journal, or of a segment, fails below a real `tidemark serve` (tests/power/), once on a disk
+that takes O_DIRECT and once on one that refuses it. From then on it must
 
 - accept nothing, and say so: in its log, to MQTT clients (connections end, new ones are refused with code
   3), to `tidemark produce`
@@ -32,9 +32,10 @@ SKIPPED = 77
 
 
 class Test:
-    def __init__(self, folder, seed, what):
+    def __init__(self, folder, seed, what, direct):
         self.random = random.Random(seed)
         self.what = what
+        self.direct = direct
         self.folder = folder
         self.mount = os.path.join(folder, "mount")
         self.data = os.path.join(self.mount, "data")
@@ -49,7 +50,8 @@ class Test:
         self.load = None
 
     def mount_disk(self):
-        self.disk = PowerDisk(self.mount, os.path.join(self.folder, "image"), self.random.randrange(2**32))
+        self.disk = PowerDisk(self.mount, os.path.join(self.folder, "image"), self.random.randrange(2**32),
+                              direct=self.direct)
 
     def start(self):
         self.gateway = Gateway(self.data, self.config).must_start()
@@ -140,8 +142,16 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     options = parser.parse_args()
     print(f"{options.what}: seed {options.seed} (SEED={options.seed} repeats its random choices)", flush=True)
+    for direct in (True, False):
+        code = run_once(options.seed, options.what, direct)
+        if code != 0:
+            return code
+    return 0
+
+
+def run_once(seed, what, direct):
     folder = tempfile.mkdtemp(prefix="tidemark-flush.")
-    test = Test(folder, options.seed, options.what)
+    test = Test(folder, seed, what, direct)
     try:
         test.run()
     except CannotMount as reason:
@@ -149,9 +159,10 @@ def main():
         shutil.rmtree(folder)
         return SKIPPED
     except Failure as failure:
-        print(f"FAILED: {failure}\nWhat the last cut has left is kept: {folder}")
+        print(f"FAILED with O_DIRECT {'taken' if direct else 'refused'}: {failure}\nWhat the last cut has left is "
+              f"kept: {folder}")
         return 1
-    print(test.check.summary())
+    print(f"O_DIRECT {'taken' if direct else 'refused'}: {test.check.summary()}")
     shutil.rmtree(folder)
     return 0
 

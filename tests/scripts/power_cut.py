@@ -3,7 +3,7 @@
 The data folder is on a disk that loses what was not flushed (tests/power/, a FUSE file system). Each
 round mounts what the cut before has left, starts the gateway, checks the log, lets stock MQTT clients
 publish and consumers follow, and cuts the power at a random moment; in some rounds another time while
-the gateway recovers. With the power all processes go. After every cut
+the gateway recovers, and in some on a disk that refuses O_DIRECT. With the power all processes go. After every cut
 
 - all holds that log_check.py says
 - what the consumers were shown is in the log, at the same offsets
@@ -29,6 +29,7 @@ from mqtt_clients import Acknowledgements, LoadClients, MosquittoPub, PahoClient
 from power_disk import CannotMount, ControlWriter, PowerDisk
 
 MOST_LOAD_S = 0.5  # from the first acknowledgement to the cut
+NOT_DIRECT = "direct I/O is refused here"
 LEAST_WRITTEN = 10  # records of each control writer: enough that there is something to lose
 SKIPPED = 77
 
@@ -48,6 +49,7 @@ class Test:
         self.acknowledgements = Acknowledgements()
         self.check = LogCheck(self.data, self.acknowledgements)
         self.disk = None
+        self.direct = True  # the disk takes O_DIRECT
         self.gateway = None
         self.clients = []
         self.followers = []
@@ -60,7 +62,8 @@ class Test:
         self.costs = {}
 
     def mount_disk(self):
-        self.disk = PowerDisk(self.mount, self.image, self.random.randrange(2**32))
+        self.direct = self.random.random() < 0.75
+        self.disk = PowerDisk(self.mount, self.image, self.random.randrange(2**32), self.direct)
         self.check.take_cut()
 
     def cut(self):
@@ -191,6 +194,8 @@ class Test:
         self.end_processes()
         self.unmount()
         self.check.take_gateway_log(before_cut)
+        require(before_cut.count(NOT_DIRECT) == (0 if self.direct else 1),
+                f"what serve says of direct I/O does not fit the disk: {before_cut}")
         require(counts["durable_writes"] > 0, f"the disk was asked for no durable write: {counts}")
         self.take_followed()
         self.check_writers(number)

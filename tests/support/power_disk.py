@@ -16,9 +16,10 @@ class CannotMount(Exception):
 
 
 class PowerDisk:
-    """Mounts what `image` holds at `mount`; gone again after end(), whatever state it is in."""
+    """Mounts what `image` holds at `mount`; gone again after end(), whatever state it is in. `direct`:
+    takes O_DIRECT."""
 
-    def __init__(self, mount, image, seed):
+    def __init__(self, mount, image, seed, direct=True):
         program = os.path.join(os.environ["TIDEMARK_BUILD"], "prog_power_disk")
         if not os.path.exists(program):
             raise CannotMount("prog_power_disk is not built: libfuse3-dev is missing")
@@ -27,7 +28,8 @@ class PowerDisk:
         os.makedirs(mount, exist_ok=True)
         os.makedirs(image, exist_ok=True)
         self.mount = mount
-        self._process = subprocess.Popen([program, mount, image, str(seed)], stdin=subprocess.PIPE,
+        arguments = [program, mount, image, str(seed)] + ([] if direct else ["no-direct"])
+        self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._answers = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
