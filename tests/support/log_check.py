@@ -112,6 +112,8 @@ class LogCheck:
         self.acknowledgements = acknowledgements
         self.views = {p: LogView(*p) for p in PARTITIONS}
         self.last_found = collections.Counter()  # by stream: found up to here, without a hole
+        # By stream: acknowledged before the log was last read. Nobody sends these again afterwards.
+        self._settled = collections.Counter()
         self.recovery_ms = []
         self.torn = 0
 
@@ -172,6 +174,7 @@ class LogCheck:
             require(self.last_found[stream] >= number,
                     f"{when}: {stream} {self.last_found[stream] + 1} to {number} are missing, though "
                     f"acknowledged")
+        self._settled.update({stream: number - self._settled[stream] for stream, number in acknowledged.items()})
 
     def _consume(self, topic, partition):
         done = run("consume", "--data", self.data, topic, "-p", str(partition), "-e", "-f", FORMAT)
@@ -190,6 +193,7 @@ class LogCheck:
         require(value == payload(number), f"not what was published: {where}")
         require(number <= self.last_found[stream] + 1,
                 f"{stream} {self.last_found[stream] + 1} was to come: {where}")
+        require(number > self._settled[stream], f"there once more, though nobody sent it again: {where}")
         if number == self.last_found[stream] + 1:
             self.last_found[stream] = number
         else:
