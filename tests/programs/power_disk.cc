@@ -13,6 +13,8 @@
 //
 // At the end of stdin it unmounts and exits; without a cut IMAGE_FOLDER stays as it was. Exit 77:
 // nothing can be mounted here.
+#include <sys/mount.h>
+
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -102,10 +104,11 @@ int Main(int argc, char** argv) {
   }).detach();
   std::cout << "mounted" << std::endl;
   for (std::string command; std::getline(std::cin, command);) Obey(command, mounted);
-  fuse_session_exit(session);
-  fuse_session_unmount(session);
-  // Not a return: threads of libfuse may be within a call. With the last descriptor of /dev/fuse
-  // the kernel gives up what is still asked of this disk.
+  // Not as libfuse does it, which closes a descriptor that its own threads still read from. Whoever
+  // is not root leaves a mount behind that is dead, for fusermount3.
+  static_cast<void>(umount2(arguments[0].c_str(), MNT_DETACH));
+  // Not a return: those threads may be within a call. With the last descriptor of /dev/fuse the
+  // kernel gives up what is still asked of this disk.
   std::_Exit(0);
 }
 

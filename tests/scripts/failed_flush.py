@@ -123,6 +123,8 @@ class Test:
             self.gateway.stop()
             self.check.take_gateway_log(self.gateway.text())
             self.check.verify("after the clean stop")
+            self.disk.end()
+            self.disk = None
         finally:
             self.clean_up()
 
@@ -133,7 +135,8 @@ class Test:
         if self.gateway is not None:
             self.gateway.abandon()
         if self.disk is not None:
-            self.disk.end()
+            with contextlib.suppress(Failure):
+                self.disk.end()
 
 
 def main():

@@ -228,7 +228,8 @@ class Test:
                 self.gateway.abandon()
                 self.keep_gateway_log()
             if self.disk is not None:
-                self.disk.end()
+                with contextlib.suppress(Failure):
+                    self.disk.end()
 
     def summary(self):
         lost = ", ".join(f"{self.costs[f'{what}_lost']} of {self.costs[what]} {words}"

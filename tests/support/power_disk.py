@@ -81,7 +81,10 @@ class PowerDisk:
             self._process.kill()
             self._process.wait()
         if os.path.ismount(self.mount) or self._is_dead():
-            subprocess.run(["umount", "-l", self.mount], check=False)
+            subprocess.run(["fusermount3", "-u", "-z", self.mount], check=False)
+        said = self._process.stderr.read().decode(errors="replace")
+        require(self._process.returncode == 0 and not said,
+                f"prog_power_disk has ended with {self._process.returncode}: {said}")
 
     def _is_dead(self):
         try:
