@@ -15,6 +15,30 @@ constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
 
 }  // namespace
 
+// --- Entries -------------------------------------------------------------------------------------
+
+OffsetEntry OffsetEntry::Decode(const std::byte* from) {
+  return {LoadBig<int32_t>(from), LoadBig<int32_t>(from + sizeof(int32_t))};
+}
+
+bool OffsetEntry::MayFollow(const OffsetEntry* before, uint64_t log_bytes) const {
+  if (relative_offset < 0 || position < 0) return false;
+  if (static_cast<uint64_t>(position) >= log_bytes) return false;
+  // No entry names the log's first batch: zeros are space that was allocated and never written.
+  if (*this == OffsetEntry{}) return false;
+  return before == nullptr ||
+         (relative_offset > before->relative_offset && position > before->position);
+}
+
+TimeEntry TimeEntry::Decode(const std::byte* from) {
+  return {LoadBig<int64_t>(from), LoadBig<int32_t>(from + sizeof(int64_t))};
+}
+
+bool TimeEntry::MayFollow(const TimeEntry* before) const {
+  const TimeEntry last = before == nullptr ? TimeEntry{kNoTimestamp, -1} : *before;
+  return timestamp_ms > last.timestamp_ms && relative_offset > last.relative_offset;
+}
+
 // --- OffsetIndex ---------------------------------------------------------------------------------
 
 void OffsetIndex::Encode(OffsetEntry entry, std::byte* to) {
@@ -26,16 +50,8 @@ size_t OffsetIndex::Load(base::ByteSpan file, uint64_t log_bytes) {
   entries_.clear();
   const size_t count = file.size() / kOffsetEntryBytes;  // whole entries
   for (size_t i = 0; i < count; ++i) {
-    const std::byte* from = file.data() + i * kOffsetEntryBytes;
-    const OffsetEntry entry{LoadBig<int32_t>(from), LoadBig<int32_t>(from + sizeof(int32_t))};
-    if (entry.relative_offset < 0 || entry.position < 0) break;
-    if (static_cast<uint64_t>(entry.position) >= log_bytes) break;
-    // No entry names the log's first batch: zeros are space that was allocated and never written.
-    if (entry == OffsetEntry{}) break;
-    if (!entries_.empty() && (entry.relative_offset <= entries_.back().relative_offset ||
-                              entry.position <= entries_.back().position)) {
-      break;
-    }
+    const auto entry = OffsetEntry::Decode(file.data() + i * kOffsetEntryBytes);
+    if (!entry.MayFollow(entries_.empty() ? nullptr : &entries_.back(), log_bytes)) break;
     entries_.push_back(entry);
   }
   return entries_.size() * kOffsetEntryBytes;
@@ -75,18 +91,15 @@ size_t TimeIndex::Load(base::ByteSpan file, int32_t last_relative_offset) {
   entries_.clear();
   const size_t count = file.size() / kTimeEntryBytes;  // whole entries
   for (size_t i = 0; i < count; ++i) {
-    const std::byte* from = file.data() + i * kTimeEntryBytes;
-    const TimeEntry entry{LoadBig<int64_t>(from), LoadBig<int32_t>(from + sizeof(int64_t))};
-    if (entry.relative_offset < 0 || entry.relative_offset > last_relative_offset) break;
+    const auto entry = TimeEntry::Decode(file.data() + i * kTimeEntryBytes);
+    if (entry.relative_offset > last_relative_offset) break;
     if (!MaybeAdd(entry)) break;
   }
   return entries_.size() * kTimeEntryBytes;
 }
 
 bool TimeIndex::MaybeAdd(TimeEntry entry) {
-  const TimeEntry last = entries_.empty() ? TimeEntry{kNoTimestamp, -1} : entries_.back();
-  if (entry.timestamp_ms <= last.timestamp_ms) return false;
-  if (entry.relative_offset <= last.relative_offset) return false;
+  if (!entry.MayFollow(entries_.empty() ? nullptr : &entries_.back())) return false;
   entries_.push_back(entry);
   return true;
 }

@@ -24,12 +24,20 @@ struct OffsetEntry {
   int32_t relative_offset = 0;
   int32_t position = 0;
   bool operator==(const OffsetEntry&) const = default;
+
+  static OffsetEntry Decode(const std::byte* from);
+  // Whether it may stand behind `before` (nullptr: as the first one) in the index of a log of
+  // `log_bytes`.
+  bool MayFollow(const OffsetEntry* before, uint64_t log_bytes) const;
 };
 
 struct TimeEntry {
   int64_t timestamp_ms = 0;
   int32_t relative_offset = 0;
   bool operator==(const TimeEntry&) const = default;
+
+  static TimeEntry Decode(const std::byte* from);
+  bool MayFollow(const TimeEntry* before) const;
 };
 
 class OffsetIndex {

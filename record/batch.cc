@@ -154,12 +154,13 @@ Result<BatchHeader> CheckBatch(base::ByteSpan bytes) {
     return Corrupt("ends after " + std::to_string(bytes.size()) + " of " + std::to_string(total) +
                    " bytes");
   }
-  const uint32_t crc = ComputeCrc(bytes.first(total));
-  if (crc != header->crc) {
-    return Corrupt("CRC-32C is " + std::to_string(crc) + ", stored is " +
-                   std::to_string(header->crc));
-  }
+  if (Status crc = CheckCrc(*header, ComputeCrc(bytes.first(total))); !crc.ok()) return crc.error();
   return header;
+}
+
+Status CheckCrc(const BatchHeader& header, uint32_t crc) {
+  if (crc == header.crc) return {};
+  return Corrupt("CRC-32C is " + std::to_string(crc) + ", stored is " + std::to_string(header.crc));
 }
 
 Result<BatchHeader> AppendBatch(BatchHeader header, base::ByteSpan records, Codec codec, int level,

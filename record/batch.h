@@ -75,6 +75,9 @@ void EncodeBatchHeader(const BatchHeader& header, std::byte* to);
 // Decodes the header and checks the CRC of the batch at the start of `bytes`, which must hold all
 // of it.
 Result<BatchHeader> CheckBatch(base::ByteSpan bytes);
+// The same of a batch that was read piece by piece: `crc` is that of its bytes from kCrcCoversFrom
+// on.
+Status CheckCrc(const BatchHeader& header, uint32_t crc);
 
 // The size of a record as EncodeRecord writes it, its length prefix included.
 size_t EncodedRecordBytes(const Record& record, int64_t timestamp_delta, int32_t offset_delta);

@@ -5,10 +5,10 @@
 
 namespace tidemark::storage {
 
-Result<BlockReader> BlockReader::Open(io::File& file) {
+Result<BlockReader> BlockReader::Open(io::File& file, uint64_t window_bytes) {
   const Result<uint64_t> size = file.Size();
   if (!size) return size.error();
-  return BlockReader(file, *size);
+  return BlockReader(file, *size, window_bytes);
 }
 
 base::ByteSpan BlockReader::Read(uint64_t position, uint64_t length) {
@@ -25,9 +25,10 @@ void BlockReader::LoadWindow(uint64_t position, uint64_t length) {
   const uint64_t unit = file_->block_bytes();
   const uint64_t end = position + length;
   // Going backwards, what is wanted next stands before.
-  const bool backwards = position < window_begin_ && length < kWindowBytes;
-  const uint64_t ahead = window_bytes_ > 0 ? kWindowBytes : kFirstWindowBytes;
-  if (backwards) position = end > kWindowBytes ? end - kWindowBytes : 0;
+  const bool backwards = position < window_begin_ && length < most_window_bytes_;
+  const uint64_t ahead =
+      window_bytes_ > 0 ? most_window_bytes_ : std::min(most_window_bytes_, kFirstWindowBytes);
+  if (backwards) position = end > most_window_bytes_ ? end - most_window_bytes_ : 0;
   window_begin_ = position / unit * unit;
   const uint64_t needed = end - window_begin_;
   const uint64_t left = file_bytes_ > window_begin_ ? file_bytes_ - window_begin_ : 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "storage/segment_index.h"
+#include "storage/verify_index.h"
 
 namespace tidemark::storage {
 namespace {
@@ -48,9 +49,7 @@ Status SegmentRepair::Run() {
 }
 
 Status SegmentRepair::MendSegment(int64_t base_offset, SegmentEnd end) {
-  const auto survey_it = [&] {
-    return SurveySegment(files_, folder_, base_offset, end, /*deep=*/false, [](uint64_t) {});
-  };
+  const auto survey_it = [&] { return SurveySegment(files_, folder_, base_offset, end); };
   SegmentSurvey survey = survey_it();
   if (survey.unreadable) return {};  // told by the verification
   if (!survey.damage.empty()) {
@@ -88,7 +87,7 @@ Status SegmentRepair::RewriteLog(int64_t base_offset, const SegmentSurvey& surve
   auto draft = files_.Open(path + ".new", {.write = true, .create = true, .truncate = true});
   if (!draft) return draft.error();
   uint64_t at = 0;
-  for (const SegmentSurvey::Batch& batch : survey.batches) {
+  for (const SurveyedBatch& batch : survey.batches) {
     if (Status copied = CopyRange(**log, batch.position, batch.bytes, **draft, at); !copied)
       return copied;
     at += batch.bytes;

@@ -123,9 +123,10 @@ Result<std::optional<record::BatchHeader>> ReadBatchHeader(io::File& log, uint64
                                                            uint64_t end_position);
 
 // The first intact batch (CRC and all) at or behind `from_position` whose base offset is at least
-// `min_offset`, searched byte by byte. nullopt: none.
+// `min_offset`, searched byte by byte. nullopt: none that begins before `before_position`.
 Result<std::optional<BatchAt>> FindNextIntactBatch(io::File& log, uint64_t from_position,
-                                                   uint64_t end_position, int64_t min_offset);
+                                                   uint64_t end_position, int64_t min_offset,
+                                                   uint64_t before_position = UINT64_MAX);
 // The same behind what stands at `position` and cannot be read, or be believed: with what a reader
 // goes on. A whole batch there is passed over as a whole, since a record may hold a batch's bytes.
 Result<std::optional<BatchAt>> FindBatchBehindDamage(io::File& log, uint64_t position,

@@ -17,32 +17,38 @@ constexpr size_t kScanWindowBytes = size_t{128} << 10;
 constexpr size_t kMagicAt = 16;
 static_assert(kHeaderWindowBytes >= record::kBatchHeaderBytes);
 
-// Bytes of a file, read a window at a time.
+// Bytes of a file, which may be a direct one, read a window at a time.
 class Window {
  public:
   Window(io::File& file, uint64_t end_position, size_t window_bytes)
-      : file_(file), end_position_(end_position), buffer_(window_bytes) {}
+      : file_(file),
+        end_position_(end_position),
+        unit_(file.direct() ? file.block_bytes() : 1),
+        buffer_bytes_(base::RoundUp(window_bytes, unit_) + (unit_ > 1 ? unit_ : 0)),
+        buffer_(io::AllocateAligned(buffer_bytes_, unit_)) {}
 
   // At least `least_bytes` from `position` on, fewer only where the range or the file ends. Lives
   // until the next call.
   Result<base::ByteSpan> At(uint64_t position, size_t least_bytes) {
     if (position < position_ || position + least_bytes > position_ + valid_bytes_) {
-      position_ = position;
+      position_ = position / unit_ * unit_;
       valid_bytes_ = 0;
-      const uint64_t left = position < end_position_ ? end_position_ - position : 0;
-      const size_t wanted = std::min<uint64_t>(buffer_.size(), left);
-      const auto read = file_.ReadAt(position, base::MutableByteSpan(buffer_.data(), wanted));
+      const uint64_t left = position < end_position_ ? end_position_ - position_ : 0;
+      const size_t wanted = std::min<uint64_t>(buffer_bytes_, base::RoundUp(left, unit_));
+      const auto read = file_.ReadAt(position_, base::MutableByteSpan(buffer_.get(), wanted));
       if (!read) return read.error();
-      valid_bytes_ = *read;
+      valid_bytes_ = std::min<uint64_t>(*read, left);
     }
-    const auto skipped = static_cast<size_t>(position - position_);
-    return base::ByteSpan(buffer_).subspan(skipped, valid_bytes_ - skipped);
+    const auto skipped = std::min(static_cast<size_t>(position - position_), valid_bytes_);
+    return base::ByteSpan(buffer_.get() + skipped, valid_bytes_ - skipped);
   }
 
  private:
   io::File& file_;
   uint64_t end_position_;
-  std::vector<std::byte> buffer_;
+  uint64_t unit_;
+  size_t buffer_bytes_;
+  io::AlignedBuffer buffer_;
   uint64_t position_ = 0;
   size_t valid_bytes_ = 0;
 };
@@ -77,8 +83,8 @@ class BatchSearch {
         end_position_(end_position),
         min_offset_(min_offset) {}
 
-  Result<std::optional<BatchAt>> From(uint64_t position) {
-    while (position + record::kBatchHeaderBytes <= end_position_) {
+  Result<std::optional<BatchAt>> From(uint64_t position, uint64_t before_position) {
+    while (position < before_position && position + record::kBatchHeaderBytes <= end_position_) {
       const auto bytes = window_.At(position, record::kBatchHeaderBytes);
       if (!bytes) return bytes.error();
       if (bytes->size() < record::kBatchHeaderBytes) break;
@@ -174,8 +180,9 @@ Result<std::optional<record::BatchHeader>> ReadBatchHeader(io::File& log, uint64
 }
 
 Result<std::optional<BatchAt>> FindNextIntactBatch(io::File& log, uint64_t from_position,
-                                                   uint64_t end_position, int64_t min_offset) {
-  return BatchSearch(log, end_position, min_offset).From(from_position);
+                                                   uint64_t end_position, int64_t min_offset,
+                                                   uint64_t before_position) {
+  return BatchSearch(log, end_position, min_offset).From(from_position, before_position);
 }
 
 Result<std::optional<BatchAt>> FindBatchBehindDamage(io::File& log, uint64_t position,

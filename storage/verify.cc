@@ -2,12 +2,16 @@
 #include "storage/verify.h"
 
 #include <algorithm>
+#include <deque>
+#include <map>
+#include <mutex>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "storage/manifest.h"
+#include "storage/segment_check.h"
 #include "storage/verify_journal.h"
-#include "storage/verify_segment.h"
 
 namespace tidemark::storage {
 namespace {
@@ -23,6 +27,15 @@ bool IsLocked(io::FileSystem& files, const std::string& journal_path) {
   return !locked.ok() && locked.error().code() == ErrorCode::locked;
 }
 
+// A segment, and what its check has said.
+struct SegmentResult {
+  SegmentToCheck segment;
+  std::vector<Finding> findings;
+  uint64_t batches = 0;
+  uint64_t records = 0;
+  int64_t told_end_offset = 0;
+};
+
 // One look at everything.
 class VerifyPass {
  public:
@@ -33,16 +46,28 @@ class VerifyPass {
   Result<VerifyReport> Run();
 
  private:
+  // One partition, and what is to be read of it.
+  struct Part {
+    const TopicDescription* topic = nullptr;
+    int32_t partition = 0;
+    std::string folder;
+    Result<std::vector<int64_t>> bases = std::vector<int64_t>();
+    const CheckpointEntry* entry = nullptr;
+    std::map<int64_t, SegmentResult> segments;  // by base offset
+  };
+
   Status ReadManifestFiles();
-  void VerifyPartition(const TopicDescription& topic, int32_t partition);
-  void VerifySegments(const std::vector<int64_t>& bases, const CheckpointEntry* entry);
-  void VerifySegment(int64_t base_offset, SegmentEnd end, bool finished);
-  void TakeDamage(const SegmentSurvey& survey, const std::string& path, int64_t next_base);
-  void VerifyIndexes(int64_t base_offset, const SegmentSurvey& survey);
-  void VerifyFolder(const std::vector<int64_t>& bases);
+  void PlanPartition(const TopicDescription& topic, int32_t partition);
+  void PlanSegments(Part& part);
+  void CheckSegments();
+  void CheckSegment(SegmentResult& segment);
+  void VerifyPartition(const Part& part);
+  void VerifySegments(const Part& part);
+  void VerifyFolder(const Part& part);
   void VerifyTopLevel();
   void Add(Finding::Kind kind, const std::string& path, std::string what);
-  void AddLoss(const std::string& path, std::string what, int64_t first, int64_t end);
+  void AddLoss(const Part& part, const std::string& path, std::string what, int64_t first,
+               int64_t end);
 
   io::FileSystem& files_;
   const VerifyOptions& options_;
@@ -50,11 +75,10 @@ class VerifyPass {
   Manifest manifest_;
   std::optional<Checkpoint> checkpoint_;
   TailStates tails_;
-  // The partition that is being looked at.
-  const TopicDescription* topic_ = nullptr;
-  int32_t partition_ = 0;
-  std::string folder_;
-  int64_t held_end_ = 0;  // offsets below it are held, or told as lost
+  std::deque<Part> parts_;
+  std::vector<SegmentResult*> to_check_;
+  std::mutex mutex_;  // for what the threads count together
+  size_t next_to_check_ = 0;
 };
 
 void VerifyPass::Add(Finding::Kind kind, const std::string& path, std::string what) {
@@ -65,12 +89,13 @@ void VerifyPass::Add(Finding::Kind kind, const std::string& path, std::string wh
   report_.findings.push_back(std::move(finding));
 }
 
-void VerifyPass::AddLoss(const std::string& path, std::string what, int64_t first, int64_t end) {
+void VerifyPass::AddLoss(const Part& part, const std::string& path, std::string what, int64_t first,
+                         int64_t end) {
   if (first >= end) return;
   Add(Finding::Kind::loss, path, std::move(what));
   Finding& finding = report_.findings.back();
-  finding.topic = topic_->name;
-  finding.partition = partition_;
+  finding.topic = part.topic->name;
+  finding.partition = part.partition;
   finding.first_offset = first;
   finding.end_offset = end;
 }
@@ -98,8 +123,10 @@ Result<VerifyReport> VerifyPass::Run() {
   }
   for (const TopicDescription& topic : manifest_.topics) {
     for (int32_t partition = 0; partition < topic.partitions; ++partition)
-      VerifyPartition(topic, partition);
+      PlanPartition(topic, partition);
   }
+  CheckSegments();
+  for (const Part& part : parts_) VerifyPartition(part);
   if (verifier) verifier->ReadCommits(&tails_);
   VerifyTopLevel();
   return std::move(report_);
@@ -114,117 +141,138 @@ Status VerifyPass::ReadManifestFiles() {
   return {};
 }
 
-void VerifyPass::VerifyPartition(const TopicDescription& topic, int32_t partition) {
-  topic_ = &topic;
-  partition_ = partition;
-  folder_ = PartitionFolder(options_.data_dir, topic.name, partition);
-  held_end_ = 0;
-  ++report_.partitions;
-  const CheckpointEntry* entry = nullptr;
+// --- Reading ---
+
+void VerifyPass::PlanPartition(const TopicDescription& topic, int32_t partition) {
+  Part& part = parts_.emplace_back();
+  part.topic = &topic;
+  part.partition = partition;
+  part.folder = PartitionFolder(options_.data_dir, topic.name, partition);
   if (checkpoint_) {
     for (const CheckpointEntry& candidate : checkpoint_->entries) {
-      if (candidate.topic_id == topic.id && candidate.partition == partition) entry = &candidate;
+      if (candidate.topic_id == topic.id && candidate.partition == partition)
+        part.entry = &candidate;
     }
   }
-  const auto bases = ListSegments(files_, folder_);
-  if (!bases) return Add(Finding::Kind::unreadable, folder_, bases.error().message());
-  VerifySegments(*bases, entry);
-  if (!report_.in_use) VerifyFolder(*bases);
-  TailState& tail = tails_[{topic.id, partition}];
-  tail.topic = topic.name;
-  tail.end_offset = held_end_;
-  if (entry == nullptr) return;
-  tail.durable_end_offset = entry->durable_end_offset;
-  tail.first_needed_sequence = entry->first_needed_sequence;
+  part.bases = ListSegments(files_, part.folder);
+  if (part.bases) PlanSegments(part);
 }
 
 // Without a checkpoint the files are all that is known.
-void VerifyPass::VerifySegments(const std::vector<int64_t>& bases, const CheckpointEntry* entry) {
+void VerifyPass::PlanSegments(Part& part) {
   const bool known = checkpoint_.has_value();
-  if (known && entry == nullptr) return;  // the journal holds all that there is of it
-  if (known) held_end_ = entry->log_start_offset;
-  if (!known && !bases.empty()) held_end_ = bases.front();
+  const std::vector<int64_t>& bases = *part.bases;
+  if (known && part.entry == nullptr) return;  // the journal holds all that there is of it
   for (size_t i = 0; i < bases.size(); ++i) {
     const int64_t base = bases[i];
-    if (known && base > entry->active_base_offset) {
-      if (report_.clean)
-        Add(Finding::Kind::note, SegmentPath(folder_, base, SegmentFile::log),
-            "the checkpoint does not know this segment");
-      continue;
-    }
-    AddLoss(SegmentPath(folder_, base, SegmentFile::log), "no segment holds what stands before it",
-            held_end_, base);
+    if (known && base > part.entry->active_base_offset) break;
     SegmentEnd end;
     if (known) {
-      end = EndBy(*entry, bases, i);
+      end = EndBy(*part.entry, bases, i);
     } else if (i + 1 < bases.size()) {
       end.offset_limit = bases[i + 1];
     }
-    const bool active = known ? base == entry->active_base_offset : i + 1 == bases.size();
-    VerifySegment(base, end, /*finished=*/!active || report_.clean);
-  }
-  if (known) {
-    AddLoss(SegmentPath(folder_, std::max<int64_t>(entry->active_base_offset, 0), SegmentFile::log),
-            "no segment holds what stands behind it", held_end_, entry->packed_end_offset);
-    held_end_ = std::max(held_end_, entry->packed_end_offset);
+    const bool active = known ? base == part.entry->active_base_offset : i + 1 == bases.size();
+    SegmentResult& segment = part.segments[base];
+    segment.segment = {part.topic->name,
+                       part.partition,
+                       part.folder,
+                       base,
+                       end,
+                       static_cast<uint32_t>(part.topic->config.index_interval_bytes),
+                       /*finished=*/!active || report_.clean};
+    to_check_.push_back(&segment);
   }
 }
 
-void VerifyPass::VerifySegment(int64_t base_offset, SegmentEnd end, bool finished) {
-  const std::string path = SegmentPath(folder_, base_offset, SegmentFile::log);
-  const SegmentSurvey survey =
-      SurveySegment(files_, folder_, base_offset, end, options_.deep, [this](uint64_t bytes) {
-        report_.bytes += bytes;
-        options_.progress(report_.bytes);
-      });
-  ++report_.segments;
-  report_.batches += survey.batches.size();
-  report_.records += survey.records;
-  if (survey.unreadable) Add(Finding::Kind::unreadable, path, survey.unreadable->ToString());
-  if (end.log_bytes && survey.log_bytes < *end.log_bytes && !survey.unreadable) {
-    Add(Finding::Kind::fault, path,
-        "it is cut short: " + std::to_string(survey.log_bytes) + " of " +
-            std::to_string(*end.log_bytes) + " bytes are there");
-  }
-  TakeDamage(survey, path, end.offset_limit.value_or(survey.next_offset));
-  if (finished && !survey.unreadable) VerifyIndexes(base_offset, survey);
+// Two files in flight, so that the device never waits for a checksum.
+void VerifyPass::CheckSegments() {
+  const auto run = [this] {
+    for (;;) {
+      SegmentResult* segment = nullptr;
+      {
+        const std::lock_guard lock(mutex_);
+        if (next_to_check_ == to_check_.size()) return;
+        segment = to_check_[next_to_check_++];
+      }
+      CheckSegment(*segment);
+    }
+  };
+  const size_t most = std::min(to_check_.size(), static_cast<size_t>(options_.threads));
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < most; ++i) threads.emplace_back(run);
+  run();
+  for (std::thread& thread : threads) thread.join();
 }
 
-void VerifyPass::TakeDamage(const SegmentSurvey& survey, const std::string& path,
-                            int64_t next_base) {
-  for (const SegmentSurvey::Damage& damage : survey.damage) {
-    const int64_t end = damage.end_offset.value_or(next_base);
-    if (damage.first_offset >= end) Add(Finding::Kind::fault, path, damage.what);
-    AddLoss(path, damage.what, damage.first_offset, end);
-    report_.findings.back().position = damage.begin;
+void VerifyPass::CheckSegment(SegmentResult& segment) {
+  SegmentCheck check(files_, segment.segment, {.deep = options_.deep});
+  while (!check.done()) {
+    const uint64_t bytes = check.Step(BlockReader::kWindowBytes);
+    const std::lock_guard lock(mutex_);
+    report_.bytes += bytes;
+    options_.progress(report_.bytes);
   }
-  held_end_ = std::max(held_end_, survey.next_offset);
-  if (!survey.damage.empty() && !survey.damage.back().end_offset)
-    held_end_ = std::max(held_end_, next_base);
+  segment.findings = check.findings();
+  segment.batches = check.survey().batch_count;
+  segment.records = check.survey().records;
+  segment.told_end_offset = check.told_end_offset();
 }
 
-void VerifyPass::VerifyIndexes(int64_t base_offset, const SegmentSurvey& survey) {
-  const std::string offsets = SegmentPath(folder_, base_offset, SegmentFile::offset_index);
-  const std::string times = SegmentPath(folder_, base_offset, SegmentFile::time_index);
-  const auto interval = static_cast<uint32_t>(topic_->config.index_interval_bytes);
-  for (const auto& [path, why] :
-       {std::pair(offsets, CheckOffsetIndex(files_, offsets, base_offset, survey, interval)),
-        std::pair(times, CheckTimeIndex(files_, times, base_offset, survey))}) {
-    if (!why.empty()) Add(Finding::Kind::fault, path, why);
+// --- What it comes to ---
+
+void VerifyPass::VerifyPartition(const Part& part) {
+  ++report_.partitions;
+  if (!part.bases) return Add(Finding::Kind::unreadable, part.folder, part.bases.error().message());
+  VerifySegments(part);
+  if (!report_.in_use) VerifyFolder(part);
+}
+
+void VerifyPass::VerifySegments(const Part& part) {
+  int64_t held_end = 0;  // offsets below it are held, or told as lost
+  if (part.entry != nullptr) held_end = part.entry->log_start_offset;
+  if (!checkpoint_ && !part.bases->empty()) held_end = part.bases->front();
+  for (const auto& [base, segment] : part.segments) {
+    AddLoss(part, SegmentPath(part.folder, base, SegmentFile::log),
+            "no segment holds what stands before it", held_end, base);
+    ++report_.segments;
+    report_.batches += segment.batches;
+    report_.records += segment.records;
+    report_.findings.insert(report_.findings.end(), segment.findings.begin(),
+                            segment.findings.end());
+    held_end = std::max(held_end, segment.told_end_offset);
   }
+  if (part.entry != nullptr) {
+    for (const int64_t base : *part.bases) {
+      if (base <= part.entry->active_base_offset || !report_.clean) continue;
+      Add(Finding::Kind::note, SegmentPath(part.folder, base, SegmentFile::log),
+          "the checkpoint does not know this segment");
+    }
+    AddLoss(part,
+            SegmentPath(part.folder, std::max<int64_t>(part.entry->active_base_offset, 0),
+                        SegmentFile::log),
+            "no segment holds what stands behind it", held_end, part.entry->packed_end_offset);
+    held_end = std::max(held_end, part.entry->packed_end_offset);
+  }
+  TailState& tail = tails_[{part.topic->id, part.partition}];
+  tail.topic = part.topic->name;
+  tail.end_offset = held_end;
+  if (part.entry == nullptr) return;
+  tail.durable_end_offset = part.entry->durable_end_offset;
+  tail.first_needed_sequence = part.entry->first_needed_sequence;
 }
 
 // What else is in a partition's folder.
-void VerifyPass::VerifyFolder(const std::vector<int64_t>& bases) {
-  const auto entries = files_.List(folder_);
+void VerifyPass::VerifyFolder(const Part& part) {
+  const auto entries = files_.List(part.folder);
   if (!entries) {
     // A crash may have come before the folder was made; after a clean stop it is gone.
-    if (report_.clean) Add(Finding::Kind::fault, folder_, "the partition's folder is missing");
+    if (report_.clean) Add(Finding::Kind::fault, part.folder, "the partition's folder is missing");
     return;
   }
-  const std::string metadata = io::JoinPath(folder_, kPartitionMetadataName);
+  const std::string metadata = io::JoinPath(part.folder, kPartitionMetadataName);
   const auto text = io::ReadWholeFile(files_, metadata, kMaxSmallFileBytes);
-  const std::string expected = "version: 0\ntopic_id: " + topic_->id.ToBase64();
+  const std::string expected = "version: 0\ntopic_id: " + part.topic->id.ToBase64();
   if (!text || *text != expected) {
     Add(Finding::Kind::fault, metadata,
         text ? "it is not what it should be" : text.error().message());
@@ -233,13 +281,13 @@ void VerifyPass::VerifyFolder(const std::vector<int64_t>& bases) {
     const bool is_index = entry.name.ends_with(".index") || entry.name.ends_with(".timeindex");
     const std::string log_name = entry.name.substr(0, entry.name.find('.')) + ".log";
     const bool has_log =
-        is_index && std::any_of(bases.begin(), bases.end(), [&](int64_t base) {
-          return SegmentPath(folder_, base, SegmentFile::log).ends_with("/" + log_name);
+        is_index && std::any_of(part.bases->begin(), part.bases->end(), [&](int64_t base) {
+          return SegmentPath(part.folder, base, SegmentFile::log).ends_with("/" + log_name);
         });
     const bool known = has_log || entry.name == kPartitionMetadataName ||
                        entry.name == "leader-epoch-checkpoint" || ParseLogName(entry.name);
     if (!known) {
-      Add(Finding::Kind::note, io::JoinPath(folder_, entry.name),
+      Add(Finding::Kind::note, io::JoinPath(part.folder, entry.name),
           is_index ? "an index without its log" : "it has no place here");
     }
   }
@@ -272,6 +320,31 @@ void VerifyPass::VerifyTopLevel() {
 }
 
 }  // namespace
+
+const char* KindName(Finding::Kind kind) {
+  switch (kind) {
+    case Finding::Kind::note:
+      return "note";
+    case Finding::Kind::fault:
+      return "fault";
+    case Finding::Kind::loss:
+      return "lost";
+    case Finding::Kind::unreadable:
+      return "unreadable";
+  }
+  return "";
+}
+
+std::string Finding::ToText() const {
+  std::string text = std::string(KindName(kind)) + ": ";
+  if (kind == Kind::loss) {
+    text += topic + "-" + std::to_string(partition) + " offsets " + std::to_string(first_offset) +
+            " to " + std::to_string(end_offset - 1) + ": ";
+  }
+  text += path;
+  if (position) text += " at " + std::to_string(*position);
+  return text + ": " + what;
+}
 
 bool VerifyReport::Has(Finding::Kind kind) const {
   return std::any_of(findings.begin(), findings.end(),

@@ -29,13 +29,20 @@ struct Finding {
   int64_t first_offset = 0;
   int64_t end_offset = 0;
   bool operator==(const Finding&) const = default;
+  // A line: "lost: t-0 offsets 5 to 9: FILE at 123: why".
+  std::string ToText() const;
 };
+// "note", "fault", "lost" or "unreadable".
+const char* KindName(Finding::Kind kind);
 
 struct VerifyOptions {
   std::string data_dir;
   bool deep = false;    // decode every record, too
   bool locked = false;  // the caller has the store's lock
-  // Told now and then: bytes read so far.
+  // Segments that are read at the same time, each by a thread of its own; needs a file system that
+  // threads may share.
+  int threads = 1;
+  // Told now and then, from one thread at a time: bytes read so far.
   std::function<void(uint64_t bytes)> progress = [](uint64_t) {};
 };
 

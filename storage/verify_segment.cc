@@ -1,147 +1,198 @@
-// Reading one segment whole, at the disk's speed.
+// Reading one segment's log whole, at the disk's speed or piece by piece.
 #include "storage/verify_segment.h"
 
 #include <algorithm>
+#include <utility>
 
-#include "record/batch.h"
-#include "storage/block_reader.h"
-#include "storage/offset_chain.h"
-#include "storage/segment_index.h"
+#include "base/crc32c.h"
 
 namespace tidemark::storage {
-namespace {
 
-class Surveyor {
- public:
-  Surveyor(io::File& log, int64_t base_offset, SegmentEnd end, bool deep)
-      : log_(log), base_offset_(base_offset), end_(end), deep_(deep), chain_(base_offset) {}
+Result<std::unique_ptr<io::File>> OpenToCheck(io::FileSystem& files, const std::string& path,
+                                              bool direct) {
+  if (direct) {
+    auto file = files.Open(path, {.direct = true});
+    if (file || file.error().code() != ErrorCode::unsupported) return file;
+  }
+  return files.Open(path, {});
+}
 
-  SegmentSurvey Run(const std::function<void(uint64_t bytes)>& progress);
-
- private:
-  bool TakeBatchAt(uint64_t position, BlockReader& reader, std::string* why);
-  std::optional<int64_t> FollowerAt(uint64_t position, BlockReader& reader) const;
-  bool PassDamage(uint64_t* position, std::string why);
-
-  io::File& log_;
-  int64_t base_offset_;
-  SegmentEnd end_;
-  bool deep_;
-  OffsetChain chain_;
-  record::Compressor compressor_;
-  std::vector<std::byte> decompressed_;
-  SegmentSurvey survey_;
-};
-
-SegmentSurvey Surveyor::Run(const std::function<void(uint64_t bytes)>& progress) {
-  survey_.next_offset = base_offset_;
-  auto reader = BlockReader::Open(log_);
+SegmentSurveyor::SegmentSurveyor(io::FileSystem& files, const std::string& folder,
+                                 int64_t base_offset, SegmentEnd end, SurveyOptions options)
+    : base_offset_(base_offset), end_(end), options_(options), chain_(base_offset) {
+  survey_.next_offset = base_offset;
+  auto log = OpenToCheck(files, SegmentPath(folder, base_offset, SegmentFile::log), options.direct);
+  if (!log) {
+    GiveUp(log.error());
+    return;
+  }
+  log_ = *std::move(log);
+  auto reader = BlockReader::Open(*log_, options.window_bytes);
   if (!reader) {
-    survey_.unreadable = reader.error();
-    return std::move(survey_);
+    GiveUp(reader.error());
+    return;
   }
-  survey_.log_bytes = std::min(reader->file_bytes(), end_.log_bytes.value_or(UINT64_MAX));
-  uint64_t position = 0;
-  while (position < survey_.log_bytes) {
-    const uint64_t from = position;
-    std::string why;
-    if (TakeBatchAt(position, *reader, &why)) {
-      position += survey_.batches.back().bytes;
-    } else if (reader->last_error()) {
-      survey_.unreadable = *reader->last_error();
-      break;
-    } else if (!PassDamage(&position, std::move(why))) {
-      break;
-    }
-    progress(position - from);
-  }
-  return std::move(survey_);
+  reader_ = *std::move(reader);
+  survey_.log_bytes = std::min(reader_->file_bytes(), end_.log_bytes.value_or(UINT64_MAX));
 }
 
-bool Surveyor::TakeBatchAt(uint64_t position, BlockReader& reader, std::string* why) {
-  const uint64_t left = survey_.log_bytes - position;
+void SegmentSurveyor::GiveUp(const Error& error) {
+  survey_.unreadable = error;
+  state_ = State::done;
+}
+
+uint64_t SegmentSurveyor::Step(uint64_t most_bytes,
+                               const std::function<void(const SurveyedBatch&)>& visit) {
+  uint64_t bytes = 0;
+  while (bytes < most_bytes && !done()) {
+    switch (state_) {
+      case State::header:
+        bytes += TakeHeader();
+        break;
+      case State::batch:
+        bytes += ReadPiece(most_bytes - bytes);
+        if (crc_position_ < position_ + header_.total_bytes()) break;
+        if (const auto batch = TakeBatch()) visit(*batch);
+        break;
+      case State::search:
+        bytes += Search(most_bytes - bytes);
+        break;
+      case State::done:
+        break;
+    }
+  }
+  return bytes;
+}
+
+// What the CRC does not cover.
+uint64_t SegmentSurveyor::TakeHeader() {
+  if (position_ >= survey_.log_bytes) {
+    state_ = State::done;
+    return 0;
+  }
+  const uint64_t left = survey_.log_bytes - position_;
   if (left < record::kBatchHeaderBytes) {
-    *why = "the file ends within a batch's header";
-    return false;
+    BeginSearch("the file ends within a batch's header", position_ + 1);
+    return 0;
   }
-  const auto header = record::DecodeBatchHeader(reader.Read(position, record::kBatchHeaderBytes));
+  const auto header =
+      record::DecodeBatchHeader(reader_->Read(position_, record::kBatchHeaderBytes));
   if (!header || header->total_bytes() > left) {
-    *why = header ? "the batch does not fit into the file" : header.error().message();
-    return false;
+    BeginSearch(header ? "the batch does not fit into the file" : header.error().message(),
+                position_ + 1);
+    return 0;
   }
-  const base::ByteSpan bytes = reader.Read(position, header->total_bytes());
-  const auto checked = record::CheckBatch(bytes);
-  if (!checked) {
-    *why = checked.error().message();
-    return false;
-  }
-  if (deep_) {
-    const auto opened = record::OpenCheckedBatch(*header, bytes, record::kMaxDecompressedBatchBytes,
-                                                 &compressor_, &decompressed_);
-    if (!opened && opened.error().code() == ErrorCode::corrupt) {
-      *why = opened.error().message();
-      return false;
-    }
-  }
-  const bool in_order =
-      header->base_offset >= base_offset_ &&
-      header->next_offset() <= end_.offset_limit.value_or(INT64_MAX) &&
-      chain_.Believes(*header, FollowerAt(position + header->total_bytes(), reader));
-  if (!in_order) {
-    chain_.Reject(*header);
-    *why = "the batch's base offset " + std::to_string(header->base_offset) +
-           " contradicts what is around it";
-    return false;
-  }
-  chain_.Take(*header);
-  if (!survey_.damage.empty() && !survey_.damage.back().end_offset)
-    survey_.damage.back().end_offset = header->base_offset;
-  survey_.batches.push_back({position, header->total_bytes(), header->base_offset,
-                             header->last_offset(), header->max_timestamp_ms});
-  survey_.records += static_cast<uint64_t>(header->record_count);
-  survey_.next_offset = header->next_offset();
-  return true;
+  header_ = *header;
+  crc_position_ = position_ + record::kCrcCoversFrom;
+  crc_ = 0;
+  state_ = State::batch;
+  return record::kCrcCoversFrom;
 }
 
-std::optional<int64_t> Surveyor::FollowerAt(uint64_t position, BlockReader& reader) const {
+// A piece ends where the reader's window does, so that nothing is read twice.
+uint64_t SegmentSurveyor::ReadPiece(uint64_t most_bytes) {
+  const uint64_t loaded = reader_->LoadedFrom(crc_position_);
+  const uint64_t piece = std::min({most_bytes, loaded > 0 ? loaded : options_.window_bytes / 2,
+                                   position_ + header_.total_bytes() - crc_position_});
+  crc_ = base::Crc32c(reader_->Read(crc_position_, piece), crc_);
+  crc_position_ += piece;
+  return piece;
+}
+
+// What is wrong with the batch whose CRC was computed; nullopt: nothing. A whole batch is passed
+// over as a whole, since a record may hold a batch's bytes.
+std::optional<std::string> SegmentSurveyor::FaultOfBatch(uint64_t* search_from) {
+  *search_from = position_ + 1;
+  if (const Status intact = record::CheckCrc(header_, crc_); !intact.ok())
+    return intact.error().message();
+  *search_from = position_ + header_.total_bytes();
+  if (options_.deep) {
+    const auto opened =
+        record::OpenCheckedBatch(header_, reader_->Read(position_, header_.total_bytes()),
+                                 record::kMaxDecompressedBatchBytes, &compressor_, &decompressed_);
+    if (!opened && opened.error().code() == ErrorCode::corrupt) return opened.error().message();
+  }
+  const bool in_order = header_.base_offset >= base_offset_ &&
+                        header_.next_offset() <= end_.offset_limit.value_or(INT64_MAX) &&
+                        chain_.Believes(header_, FollowerAt(position_ + header_.total_bytes()));
+  if (in_order) return std::nullopt;
+  chain_.Reject(header_);
+  return "the batch's base offset " + std::to_string(header_.base_offset) +
+         " contradicts what is around it";
+}
+
+std::optional<SurveyedBatch> SegmentSurveyor::TakeBatch() {
+  uint64_t search_from = 0;
+  if (auto fault = FaultOfBatch(&search_from)) {
+    BeginSearch(*std::move(fault), search_from);
+    return std::nullopt;
+  }
+  chain_.Take(header_);
+  if (!survey_.damage.empty() && !survey_.damage.back().end_offset)
+    survey_.damage.back().end_offset = header_.base_offset;
+  ++survey_.batch_count;
+  survey_.records += static_cast<uint64_t>(header_.record_count);
+  survey_.next_offset = header_.next_offset();
+  const SurveyedBatch batch{position_, header_.total_bytes(), header_.base_offset,
+                            header_.last_offset(), header_.max_timestamp_ms};
+  position_ += batch.bytes;
+  state_ = State::header;
+  return batch;
+}
+
+std::optional<int64_t> SegmentSurveyor::FollowerAt(uint64_t position) {
   if (position >= survey_.log_bytes) return end_.offset_limit;
   if (survey_.log_bytes - position < record::kBatchHeaderBytes) return std::nullopt;
-  const auto next = record::DecodeBatchHeader(reader.Read(position, record::kBatchHeaderBytes));
+  const auto next = record::DecodeBatchHeader(reader_->Read(position, record::kBatchHeaderBytes));
   return next ? std::optional(next->base_offset) : std::nullopt;
 }
 
-// False: nothing that counts follows.
-bool Surveyor::PassDamage(uint64_t* position, std::string why) {
-  const auto found = FindBatchBehindDamage(log_, *position, survey_.log_bytes, survey_.next_offset);
-  if (!found) {
-    survey_.unreadable = found.error();
-    return false;
-  }
-  const uint64_t end = *found ? (*found)->position : survey_.log_bytes;
-  if (!survey_.damage.empty() && !survey_.damage.back().end_offset) {
-    survey_.damage.back().end = end;  // what was found behind it does not count either
-  } else {
-    survey_.damage.push_back({*position, end, std::move(why), survey_.next_offset, std::nullopt});
-  }
-  *position = end;
-  return found->has_value();
+void SegmentSurveyor::BeginSearch(std::string why, uint64_t from) {
+  if (reader_->last_error()) return GiveUp(*reader_->last_error());
+  damage_ = std::move(why);
+  search_position_ = from;
+  state_ = State::search;
 }
 
-std::string EntryText(size_t entry) { return "entry " + std::to_string(entry); }
+uint64_t SegmentSurveyor::Search(uint64_t most_bytes) {
+  const uint64_t until = search_position_ + most_bytes;
+  const auto found =
+      FindNextIntactBatch(*log_, search_position_, survey_.log_bytes, survey_.next_offset, until);
+  const uint64_t begin = std::exchange(search_position_, until);
+  if (!found) {
+    GiveUp(found.error());
+  } else if (*found) {
+    EndSearch((*found)->position);
+    return position_ > begin ? position_ - begin : 0;
+  } else if (until >= survey_.log_bytes) {
+    EndSearch(survey_.log_bytes);
+  }
+  return most_bytes;
+}
 
-}  // namespace
+// What was found behind damage need not count either: then both are one.
+void SegmentSurveyor::EndSearch(uint64_t position) {
+  if (!survey_.damage.empty() && !survey_.damage.back().end_offset) {
+    survey_.damage.back().end = position;
+  } else {
+    survey_.damage.push_back(
+        {position_, position, std::move(damage_), survey_.next_offset, std::nullopt});
+  }
+  position_ = position;
+  state_ = State::header;
+}
 
 SegmentSurvey SurveySegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
-                            SegmentEnd end, bool deep,
-                            const std::function<void(uint64_t bytes)>& progress) {
-  auto log = files.Open(SegmentPath(folder, base_offset, SegmentFile::log), {});
-  if (!log) {
-    SegmentSurvey survey;
-    survey.next_offset = base_offset;
-    survey.unreadable = log.error();
-    return survey;
+                            SegmentEnd end) {
+  std::vector<SurveyedBatch> batches;
+  SegmentSurveyor surveyor(files, folder, base_offset, end, {});
+  while (!surveyor.done()) {
+    surveyor.Step(BlockReader::kWindowBytes,
+                  [&](const SurveyedBatch& batch) { batches.push_back(batch); });
   }
-  return Surveyor(**log, base_offset, end, deep).Run(progress);
+  SegmentSurvey survey = surveyor.survey();
+  survey.batches = std::move(batches);
+  return survey;
 }
 
 SegmentEnd EndBy(const CheckpointEntry& entry, const std::vector<int64_t>& bases, size_t which) {
@@ -153,79 +204,6 @@ SegmentEnd EndBy(const CheckpointEntry& entry, const std::vector<int64_t>& bases
     end.offset_limit = std::min(bases[which + 1], entry.packed_end_offset);
   }
   return end;
-}
-
-IndexesByRule MakeIndexes(int64_t base_offset, uint32_t interval_bytes,
-                          const SegmentSurvey& survey) {
-  index::IndexBuilder builder(base_offset, interval_bytes);
-  IndexesByRule made;
-  for (const SegmentSurvey::Batch& batch : survey.batches) {
-    const auto due =
-        builder.Add({batch.position, batch.bytes, batch.last_offset, batch.max_timestamp_ms});
-    if (due.offset_entry) made.offsets.Add(*due.offset_entry);
-    if (due.time_entry) made.times.MaybeAdd(*due.time_entry);
-  }
-  if (const auto last = builder.Final()) made.times.MaybeAdd(*last);
-  return made;
-}
-
-// Every entry must name a batch. The interval may have been another one when some of them were
-// written, so that fewer than the rule asks for are a fault only where those that are there follow
-// it: then the file was cut short.
-std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
-                             const SegmentSurvey& survey, uint32_t interval_bytes) {
-  const uint64_t most =
-      (survey.log_bytes / record::kBatchHeaderBytes + 2) * index::kOffsetEntryBytes;
-  const auto bytes = ReadIndexFile(files, path, most);
-  if (!bytes) return bytes.error().message();
-  index::OffsetIndex offsets;
-  if (offsets.Load(*bytes, survey.log_bytes) != bytes->size()) {
-    return EntryText(offsets.entries().size()) + " is not valid";
-  }
-  if (!survey.damage.empty()) return {};  // what it says of lost batches cannot be told
-  const auto entries = offsets.entries();
-  auto batch = survey.batches.begin();
-  for (size_t entry = 0; entry < entries.size(); ++entry) {
-    const auto position = static_cast<uint64_t>(entries[entry].position);
-    while (batch != survey.batches.end() && batch->position < position) ++batch;
-    const bool names_it = batch != survey.batches.end() && batch->position == position &&
-                          batch->last_offset - base_offset == entries[entry].relative_offset;
-    if (!names_it) return EntryText(entry) + " names no batch";
-  }
-  const IndexesByRule made = MakeIndexes(base_offset, interval_bytes, survey);
-  const auto wanted = made.offsets.entries();
-  const bool cut_short =
-      entries.size() < wanted.size() && std::equal(entries.begin(), entries.end(), wanted.begin());
-  return cut_short ? "entries are missing" : std::string();
-}
-
-std::string CheckTimeIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
-                           const SegmentSurvey& survey) {
-  const uint64_t most = (survey.log_bytes / record::kBatchHeaderBytes + 2) * index::kTimeEntryBytes;
-  const auto bytes = ReadIndexFile(files, path, most);
-  if (!bytes) return bytes.error().message();
-  index::TimeIndex times;
-  if (times.Load(*bytes, INT32_MAX) != bytes->size()) {
-    return EntryText(times.entries().size()) + " is not valid";
-  }
-  size_t entry = 0;
-  int64_t greatest = index::kNoTimestamp;
-  for (const SegmentSurvey::Batch& batch : survey.batches) {
-    const auto entries = times.entries();
-    const bool rises = batch.max_timestamp_ms > greatest;
-    greatest = std::max(greatest, batch.max_timestamp_ms);
-    if (entry == entries.size() ||
-        entries[entry].relative_offset != batch.last_offset - base_offset) {
-      continue;
-    }
-    if (!rises || entries[entry].timestamp_ms != greatest) break;
-    ++entry;
-  }
-  if (!survey.damage.empty()) return {};  // what it says of lost batches cannot be told
-  if (entry < times.entries().size())
-    return EntryText(entry) + " names no batch with its timestamp";
-  const int64_t last = entry == 0 ? index::kNoTimestamp : times.entries().back().timestamp_ms;
-  return last < greatest ? "the final entry is missing" : std::string();
 }
 
 }  // namespace tidemark::storage

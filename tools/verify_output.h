@@ -18,6 +18,7 @@ inline constexpr int kVerifyUsage = 16;
 // What is left after `report`: the sum of kVerifyDamageLeft and kVerifyUnreadable, if any.
 int VerifyExitCode(const storage::VerifyReport& report);
 Json FindingJson(const storage::Finding& finding);
-std::string FindingText(const storage::Finding& finding);
+// What was looked at, and whether it is in order: the last line.
+Json SummaryJson(const storage::VerifyReport& report);
 
 }  // namespace tidemark::tools

@@ -1,0 +1,84 @@
+#include "storage/segment_check.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tidemark::storage {
+
+SegmentCheck::SegmentCheck(io::FileSystem& files, SegmentToCheck segment, SurveyOptions options)
+    : segment_(std::move(segment)),
+      surveyor_(files, segment_.folder, segment_.base_offset, segment_.end, options) {
+  if (!segment_.finished) return;
+  const auto path = [this](SegmentFile kind) {
+    return SegmentPath(segment_.folder, segment_.base_offset, kind);
+  };
+  offsets_.emplace(files, path(SegmentFile::offset_index), segment_.base_offset,
+                   segment_.index_interval_bytes, survey().log_bytes, options.direct);
+  times_.emplace(files, path(SegmentFile::time_index), segment_.base_offset, options.direct);
+}
+
+uint64_t SegmentCheck::Step(uint64_t most_bytes) {
+  const uint64_t bytes = surveyor_.Step(most_bytes, [this](const SurveyedBatch& batch) {
+    if (offsets_) offsets_->Take(batch);
+    if (times_) times_->Take(batch);
+  });
+  if (surveyor_.done() && !done_) Conclude();
+  return bytes;
+}
+
+void SegmentCheck::Conclude() {
+  done_ = true;
+  const std::string path = SegmentPath(segment_.folder, segment_.base_offset, SegmentFile::log);
+  const std::optional<uint64_t> wanted_bytes = segment_.end.log_bytes;
+  if (survey().unreadable) {
+    Add(Finding::Kind::unreadable, path, survey().unreadable->ToString());
+  } else if (wanted_bytes && survey().log_bytes < *wanted_bytes) {
+    Add(Finding::Kind::fault, path,
+        "it is cut short: " + std::to_string(survey().log_bytes) + " of " +
+            std::to_string(*wanted_bytes) + " bytes are there");
+  }
+  AddDamage(path);
+  if (survey().unreadable) return;
+  const bool damaged = !survey().damage.empty();
+  const auto add_index = [this](SegmentFile kind, std::string why) {
+    if (why.empty()) return;
+    Add(Finding::Kind::fault, SegmentPath(segment_.folder, segment_.base_offset, kind),
+        std::move(why));
+  };
+  if (offsets_) add_index(SegmentFile::offset_index, offsets_->Finish(damaged));
+  if (times_) add_index(SegmentFile::time_index, times_->Finish(damaged));
+}
+
+void SegmentCheck::Add(Finding::Kind kind, const std::string& path, std::string what) {
+  Finding finding;
+  finding.kind = kind;
+  finding.path = path;
+  finding.what = std::move(what);
+  findings_.push_back(std::move(finding));
+}
+
+int64_t SegmentCheck::LimitOfLastDamage() const {
+  return segment_.end.offset_limit.value_or(survey().next_offset);
+}
+
+void SegmentCheck::AddDamage(const std::string& path) {
+  for (const SegmentSurvey::Damage& damage : survey().damage) {
+    const int64_t end = damage.end_offset.value_or(LimitOfLastDamage());
+    const bool loses = damage.first_offset < end;
+    Add(loses ? Finding::Kind::loss : Finding::Kind::fault, path, damage.what);
+    Finding& finding = findings_.back();
+    finding.position = damage.begin;
+    if (!loses) continue;
+    finding.topic = segment_.topic;
+    finding.partition = segment_.partition;
+    finding.first_offset = damage.first_offset;
+    finding.end_offset = end;
+  }
+}
+
+int64_t SegmentCheck::told_end_offset() const {
+  const bool open_end = !survey().damage.empty() && !survey().damage.back().end_offset;
+  return open_end ? std::max(survey().next_offset, LimitOfLastDamage()) : survey().next_offset;
+}
+
+}  // namespace tidemark::storage

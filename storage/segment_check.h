@@ -1,0 +1,54 @@
+// One segment checked in small steps: its log, and both indexes against it. What `tidemark verify`
+// and the scrub of a running engine have in common. Blocks; belongs to one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "storage/verify.h"
+#include "storage/verify_index.h"
+#include "storage/verify_segment.h"
+
+namespace tidemark::storage {
+
+struct SegmentToCheck {
+  std::string topic;
+  int32_t partition = 0;
+  std::string folder;
+  int64_t base_offset = 0;
+  SegmentEnd end;
+  uint32_t index_interval_bytes = 0;
+  bool finished = false;  // nothing more is written to it, so that its indexes are complete
+};
+
+class SegmentCheck {
+ public:
+  SegmentCheck(io::FileSystem& files, SegmentToCheck segment, SurveyOptions options);
+
+  // Reads on, `most_bytes` or a little more; returns how many it was.
+  uint64_t Step(uint64_t most_bytes);
+  bool done() const { return done_; }
+
+  const SegmentToCheck& segment() const { return segment_; }
+  const SegmentSurvey& survey() const { return surveyor_.survey(); }
+  // Once it is done: what is wrong, and where the offsets end that are held or told as lost.
+  const std::vector<Finding>& findings() const { return findings_; }
+  int64_t told_end_offset() const;
+
+ private:
+  void Conclude();
+  void Add(Finding::Kind kind, const std::string& path, std::string what);
+  void AddDamage(const std::string& path);
+  int64_t LimitOfLastDamage() const;
+
+  SegmentToCheck segment_;
+  SegmentSurveyor surveyor_;
+  std::optional<OffsetIndexCheck> offsets_;
+  std::optional<TimeIndexCheck> times_;
+  std::vector<Finding> findings_;
+  bool done_ = false;
+};
+
+}  // namespace tidemark::storage

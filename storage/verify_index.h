@@ -1,0 +1,92 @@
+// Between verify*.cc, repair*.cc and the scrub: index files held against the batches of their log,
+// batch by batch, in bounded memory.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "index/offset_index.h"
+#include "io/file_system.h"
+#include "storage/block_reader.h"
+#include "storage/verify_segment.h"
+
+namespace tidemark::storage {
+
+// The entries of one index file, from the first to the last valid one.
+template <typename Entry>
+class IndexEntries {
+ public:
+  IndexEntries(io::FileSystem& files, const std::string& path, uint64_t log_bytes, bool direct);
+
+  // The entry that comes next; nullopt: no valid one does.
+  const std::optional<Entry>& current() const { return current_; }
+  size_t passed() const { return passed_; }
+  void Advance();
+  // Reads the rest. What is wrong with the file by itself; empty: nothing.
+  std::string Finish();
+
+ private:
+  void Load();
+
+  uint64_t log_bytes_;
+  std::unique_ptr<io::File> file_;
+  std::optional<BlockReader> reader_;
+  std::optional<Entry> current_;
+  std::optional<Entry> before_;
+  size_t passed_ = 0;
+  std::string fault_;
+};
+
+// Every entry must name a batch. The interval may have been another one when some of them were
+// written, so that fewer than the rule asks for are a fault only where those that are there follow
+// it: then the file was cut short.
+class OffsetIndexCheck {
+ public:
+  OffsetIndexCheck(io::FileSystem& files, const std::string& path, int64_t base_offset,
+                   uint32_t interval_bytes, uint64_t log_bytes, bool direct);
+  void Take(const SurveyedBatch& batch);
+  // Behind the log's last batch: what is wrong; empty: nothing. Of a damaged log only what can be
+  // told without the batches that are lost.
+  std::string Finish(bool log_is_damaged);
+
+ private:
+  IndexEntries<index::OffsetEntry> entries_;
+  index::IndexBuilder builder_;
+  int64_t base_offset_;
+  size_t wanted_ = 0;         // entries that the rule asks for
+  bool follows_rule_ = true;  // so far
+  bool names_none_ = false;   // the current entry names no batch
+};
+
+// An entry names the first batch with the greatest timestamp so far; the last one, the log's.
+class TimeIndexCheck {
+ public:
+  TimeIndexCheck(io::FileSystem& files, const std::string& path, int64_t base_offset, bool direct);
+  void Take(const SurveyedBatch& batch);
+  std::string Finish(bool log_is_damaged);
+
+ private:
+  IndexEntries<index::TimeEntry> entries_;
+  int64_t base_offset_;
+  int64_t greatest_ms_ = index::kNoTimestamp;    // of all batches
+  int64_t last_entry_ms_ = index::kNoTimestamp;  // of the last entry that was passed
+  bool contradicted_ = false;                    // the current entry's timestamp is another one
+};
+
+// The same over a survey that holds its batches.
+std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
+                             const SegmentSurvey& survey, uint32_t interval_bytes);
+std::string CheckTimeIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
+                           const SegmentSurvey& survey);
+
+// Both indexes as the rule makes them from a log's batches.
+struct IndexesByRule {
+  index::OffsetIndex offsets;
+  index::TimeIndex times;
+};
+IndexesByRule MakeIndexes(int64_t base_offset, uint32_t interval_bytes,
+                          const SegmentSurvey& survey);
+
+}  // namespace tidemark::storage
