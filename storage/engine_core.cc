@@ -84,6 +84,7 @@ Status EngineCore::OpenStore() {
   if (Status counted = CountStore(); !counted) return counted;
   context_.RefreshNow();
   RefreshRoom();
+  scrubber_ = std::make_unique<Scrubber>(context_, topics_);
   report_.duration_us = context_.now_us - began_us;
   return {};
 }
@@ -209,7 +210,10 @@ bool EngineCore::TakeIn() {
   FinishDeletions();
   any = any || deleting_.size() != deletions || context_.health.ok() != was_ok;
   // A deletion needs a moment in which the worker has no part in the topic.
-  if (!deletions_ready()) packer_->Advance();
+  if (!deletions_ready()) {
+    packer_->Advance();
+    if (scrubber_) scrubber_->Advance();
+  }
   return any;
 }
 
@@ -219,6 +223,7 @@ int64_t EngineCore::WaitFor(int64_t max_wait_us) const {
   if (!context_.health.ok()) return max_wait_us;
   int64_t due_us = committer_->next_due_us();
   if (packer_->idle()) due_us = std::min(due_us, packer_->retry_at_us());
+  if (scrubber_ && !deletions_ready()) due_us = std::min(due_us, scrubber_->next_due_us());
   if (committer_->needs_witness() && committer_->idle()) {
     due_us = std::min(due_us, committer_->last_commit_us() + kWitnessIdleUs);
   }
@@ -300,6 +305,7 @@ Status EngineCore::DrainForClose() {
 }
 
 Status EngineCore::Close() {
+  scrubber_->Stop();
   committer_->MakeAllDue();
   Status done = WaitUntil([this] {
     committer_->MakeAllDue();

@@ -194,14 +194,17 @@ Parser::Setter Parser::Tables(std::function<Status(const toml::node&)> read) {
 }
 
 Status Parser::ReadStorage(const toml::node& node) {
+  constexpr int64_t kMostScrubHours = 100 * 365 * 24;
   EngineOptions& storage = config_->storage;
-  return ReadTable(node, "storage",
-                   {{"journal_bytes", Size(kMinJournalBytes, &storage.journal_bytes)},
-                    {"memory_bytes", Size(kMinMemoryBytes, &storage.memory_bytes)},
-                    {"store_bytes", Size(0, &storage.store_bytes)},
-                    {"io_engine", Text([&](const std::string& text) {
-                       return ParseIoEngine(text, &storage.io_engine);
-                     })}});
+  return ReadTable(
+      node, "storage",
+      {{"journal_bytes", Size(kMinJournalBytes, &storage.journal_bytes)},
+       {"memory_bytes", Size(kMinMemoryBytes, &storage.memory_bytes)},
+       {"store_bytes", Size(0, &storage.store_bytes)},
+       {"scrub_bytes_per_second", Size(0, &storage.scrub_bytes_per_second)},
+       {"scrub_interval_hours", Number(0, kMostScrubHours, &storage.scrub_interval_hours)},
+       {"io_engine",
+        Text([&](const std::string& text) { return ParseIoEngine(text, &storage.io_engine); })}});
 }
 
 Status Parser::ReadMqtt(const toml::node& node) {

@@ -181,6 +181,8 @@ struct EngineStats {
   uint64_t memory_bytes = 0;  // counted against EngineOptions::memory_bytes
   uint64_t journal_used_bytes = 0;
   uint64_t journal_capacity_bytes = 0;
+  uint64_t scrubbed_bytes = 0;  // of .log, read by the scrub
+  uint64_t scrub_rounds = 0;    // that have come to their end
 };
 
 class Engine {

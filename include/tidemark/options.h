@@ -36,6 +36,14 @@ struct EngineOptions {
   // Byte budget of the whole store, journal included; 0: what the disk has. At the limit Append()
   // answers disk_full. A new journal takes an eighth of it at most.
   uint64_t store_bytes = 0;
+
+  // The scrub: all segments are read again now and then and held against their checksums and
+  // indexes, past the page cache, in the background; what is wrong becomes a Notice, once. How much
+  // it reads in a second at most; 0: off.
+  uint64_t scrub_bytes_per_second = uint64_t{1} << 20;
+  // A round over all segments begins so long after the one before has begun, and not before that
+  // one has ended; the first one, seconds after opening.
+  uint32_t scrub_interval_hours = 168;
 };
 
 inline constexpr uint64_t kMinJournalBytes = uint64_t{4} << 20;

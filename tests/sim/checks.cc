@@ -301,6 +301,18 @@ bool Simulation::CheckFound(const Target& target, const Follower& follower, int6
   return true;
 }
 
+// What the scrub calls damage is; no disk here has any but for reads that fail.
+void Simulation::CheckNotices() {
+  for (const Notice& notice : engine_->TakeNotices()) {
+    if (!notice.text.starts_with("scrub")) continue;
+    Tell(notice.text);
+    const bool unreadable = notice.text.find(": unreadable: ") != std::string::npos;
+    const bool index_of_altered_topic = notice.text.find(".index: ") != std::string::npos;
+    if (!(unreadable && world_.disk.faults_struck() > 0) && !index_of_altered_topic)
+      Fail("nothing is damaged, but: " + notice.text);
+  }
+}
+
 // After a clean stop everything on the disk is in order, both indexes too. (What a commit that was
 // cut off has left empty is told as lost, and is no disorder.)
 void Simulation::CheckFiles() {

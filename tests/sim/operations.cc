@@ -85,6 +85,7 @@ std::optional<Simulation::Target> Simulation::Pick() {
 void Simulation::PollOnce(int64_t max_wait_us) {
   engine_->Poll(std::chrono::microseconds(max_wait_us));
   if (dead()) return;
+  CheckNotices();
   ObserveEnds();
   NoteDeletions();
 }

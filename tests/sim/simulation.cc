@@ -27,6 +27,8 @@ Simulation::Simulation(uint64_t seed, bool keep_history)
   options_.data_dir = kFolder;
   options_.journal_bytes = kMinJournalBytes;
   options_.memory_bytes = kMinMemoryBytes;
+  // Its timer would end waits that nothing else ends, so that most worlds go without.
+  options_.scrub_bytes_per_second = 0;
   if (keep_history) world_.disk.tell = [this](const std::string& text) { Tell(text); };
   PlanWorld();
   Reopen();
@@ -46,11 +48,16 @@ void Simulation::PlanWorld() {
   most_segment_bytes_ = kMostSegmentBytes[random.Below(4)];
   world_.worker.set_prompt(random.OneIn(4));
   if (random.OneIn(6)) options_.store_bytes = uint64_t{48} << 20;
+  if (Random(DeriveSeed(seed_, 4)).OneIn(4)) {  // not `random`: others keep their worlds
+    options_.scrub_bytes_per_second = uint64_t{64} << 20;
+    options_.scrub_interval_hours = 0;
+  }
   const DiskProfile& disk = world_.disk.profile();
   Tell("a disk with sectors of " + std::to_string(disk.sector_bytes) +
        (disk.direct_refused ? ", no direct I/O" : "") +
        (disk.ordered_metadata ? ", ordered metadata" : "") + (faults_allowed_ ? ", faults" : "") +
-       (disk_may_fill_ ? ", may fill up" : ""));
+       (disk_may_fill_ ? ", may fill up" : "") +
+       (options_.scrub_bytes_per_second > 0 ? ", scrubbed" : ""));
 }
 
 void Simulation::Tell(const std::string& text) {
@@ -101,7 +108,10 @@ bool Simulation::End() {
 // `death`: of what, if the world has not ended already.
 void Simulation::Crash(Death death) {
   if (death != Death::none) world_.disk.DieNow(death);
-  if (engine_ != nullptr) outcome_.checkpoints += engine_->stats().checkpoints;
+  if (engine_ != nullptr) {
+    outcome_.checkpoints += engine_->stats().checkpoints;
+    outcome_.scrubbed_bytes += engine_->stats().scrubbed_bytes;
+  }
   followers_.clear();
   engine_.reset();
   world_.disk.Restart();

@@ -25,6 +25,7 @@ struct Outcome {
   uint64_t faults = 0;
   uint64_t records = 0;
   uint64_t checkpoints = 0;
+  uint64_t scrubbed_bytes = 0;
   std::vector<std::string> history;
 };
 
@@ -77,6 +78,7 @@ class Simulation {
   void DoSomething();
   std::optional<Target> Pick();
   void PollOnce(int64_t max_wait_us);
+  void CheckNotices();
   void AppendSome(uint64_t count, uint64_t most_bytes);
   bool AppendOne(const Target& target, uint64_t most_bytes);
   void Settle();

@@ -32,6 +32,8 @@ journal_bytes = "8MiB"
 memory_bytes = 16777216
 store_bytes = "1 GiB"
 io_engine = "syscalls"
+scrub_bytes_per_second = "64KiB"
+scrub_interval_hours = 24
 [mqtt]
 listen = ["127.0.0.1:0", "[::1]:1883"]
 allow_anonymous = true
@@ -63,6 +65,8 @@ durability = "buffered"
   EXPECT_EQ(config->storage.memory_bytes, uint64_t{16} << 20);
   EXPECT_EQ(config->storage.store_bytes, uint64_t{1} << 30);
   EXPECT_EQ(config->storage.io_engine, IoEngine::syscalls);
+  EXPECT_EQ(config->storage.scrub_bytes_per_second, uint64_t{64} << 10);
+  EXPECT_EQ(config->storage.scrub_interval_hours, 24U);
   EXPECT_EQ(config->mqtt_listen, (std::vector<std::string>{"127.0.0.1:0", "[::1]:1883"}));
   EXPECT_TRUE(config->mqtt_allow_anonymous);
   EXPECT_EQ(config->mqtt_max_connections, 50U);
@@ -97,6 +101,8 @@ TEST(Config, ABadValueIsRefusedWithItsPlaceAndKey) {
            {"[storage]\njournal_bytes = 4096", "gateway.toml:2: storage.journal_bytes: "},
            {"[storage]\nmemory_bytes = -1", "gateway.toml:2: storage.memory_bytes: "},
            {"[storage]\nio_engine = \"fast\"", "gateway.toml:2: storage.io_engine: "},
+           {"[storage]\nscrub_interval_hours = -1",
+            "gateway.toml:2: storage.scrub_interval_hours: "},
            {"[mqtt]\nlisten = 1883", "gateway.toml:2: mqtt.listen: "},
            {"[mqtt]\nlisten = [\"nowhere\"]", "gateway.toml:2: mqtt.listen: "},
            {"[mqtt]\nallow_anonymous = \"yes\"", "gateway.toml:2: mqtt.allow_anonymous: "},
