@@ -67,6 +67,7 @@ int RunVerify(const VerifyCommand& command);
 struct RepairCommand {
   std::string data_dir;
   bool dry_run = false;
+  bool json = false;
 };
 int RunRepair(const RepairCommand& command);
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that the named groups need and that are missing.
 #
-#   tools/install_packages.sh build|demo|test|lint...
+#   tools/install_packages.sh build|demo|test|lint|coverage...
 #
 # Silent and quick when there is nothing to do.
 set -euo pipefail
@@ -22,15 +22,18 @@ packages_of() {
     lint)
       echo clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3
       ;;
+    coverage)
+      echo gcovr python3
+      ;;
     *)
-      echo "install_packages.sh: no group named '$1' (build, demo, test, lint)" >&2
+      echo "install_packages.sh: no group named '$1' (build, demo, test, lint, coverage)" >&2
       return 2
       ;;
   esac
 }
 
 if [ $# -eq 0 ]; then
-  echo "usage: tools/install_packages.sh build|demo|test|lint..." >&2
+  echo "usage: tools/install_packages.sh build|demo|test|lint|coverage..." >&2
   exit 2
 fi
 

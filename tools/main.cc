@@ -162,6 +162,7 @@ void AddRepair(CLI::App& app, Chosen* chosen) {
       "nothing to do, 1: repaired, 4: damage is left, 8: could not be read");
   command->add_option("DIR", options->data_dir, "The data folder")->required();
   command->add_flag("--dry-run", options->dry_run, "Only say what would be done");
+  command->add_flag("--json", options->json, "One JSON object a line");
   command->callback([=] { *chosen = [=] { return RunRepair(*options); }; });
 }
 

@@ -9,6 +9,36 @@
 #include "tools/verify_output.h"
 
 namespace tidemark::tools {
+namespace {
+
+void WriteText(const storage::RepairReport& report, bool dry_run, int code, Output* output) {
+  for (const std::string& action : report.actions)
+    output->Write((dry_run ? "would: " : "done: ") + action + "\n");
+  for (const storage::Finding& finding : report.after.findings)
+    output->Write(finding.ToText() + "\n");
+  output->Write(code == kVerifyClean      ? "all is in order\n"
+                : code == kVerifyRepaired ? "repaired\n"
+                                          : "not all is in order\n");
+}
+
+void WriteJson(const storage::RepairReport& report, bool dry_run, int code, Output* output) {
+  for (const std::string& action : report.actions) {
+    Json line;
+    line["type"] = "action";
+    line["done"] = !dry_run;
+    line["what"] = action;
+    output->Write(line.dump() + "\n");
+  }
+  for (const storage::Finding& finding : report.after.findings)
+    output->Write(FindingJson(finding).dump() + "\n");
+  Json summary = SummaryJson(report.after);
+  summary["dry_run"] = dry_run;
+  summary["repaired"] = !dry_run && !report.actions.empty();
+  summary["exit_code"] = code;
+  output->Write(summary.dump() + "\n");
+}
+
+}  // namespace
 
 int RunRepair(const RepairCommand& command) {
   auto loop = io::MakeLoop(io::LoopKind::automatic);
@@ -27,18 +57,15 @@ int RunRepair(const RepairCommand& command) {
     PrintError(report.error());
     return kVerifyUnreadable;
   }
-  Output output;
-  for (const std::string& action : report->actions)
-    output.Write((command.dry_run ? "would: " : "done: ") + action + "\n");
-  for (const storage::Finding& finding : report->after.findings)
-    output.Write(FindingText(finding) + "\n");
   int code = VerifyExitCode(report->after);
   if (code == kVerifyClean && !report->actions.empty()) code = kVerifyRepaired;
-  output.Write(code == kVerifyClean      ? "all is in order\n"
-               : code == kVerifyRepaired ? "repaired\n"
-                                         : "not all is in order\n");
-  (void)Finish(output, code);
-  return code;
+  Output output;
+  if (command.json) {
+    WriteJson(*report, command.dry_run, code, &output);
+  } else {
+    WriteText(*report, command.dry_run, code, &output);
+  }
+  return Finish(output, kExitDone) == kExitDone ? code : kVerifyUnreadable;
 }
 
 }  // namespace tidemark::tools

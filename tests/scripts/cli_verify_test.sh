@@ -61,7 +61,27 @@ expect_code 0 "$tidemark" repair "$data"
 echo "-- an index"
 printf 'abc' >>"${log%.log}.index"
 expect_code 4 "$tidemark" verify "$data"
-expect_code 1 "$tidemark" repair "$data"
+# check_repair done|planned EXIT_CODE: one action and the summary; what is left stands between them.
+check_repair() {
+  python3 -c '
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+done, code = sys.argv[2] == "done", int(sys.argv[3])
+actions = [line for line in lines if line["type"] == "action"]
+assert any(".index: " in line["what"] for line in actions), lines
+assert all(line["done"] == done for line in actions), lines
+summary = lines[-1]
+assert summary["type"] == "summary" and summary["exit_code"] == code, lines
+assert summary["repaired"] == done and summary["dry_run"] == (not done), lines
+assert summary["in_order"] == done and any(l["type"] == "fault" for l in lines) == (not done), lines' \
+    "$work/out" "$1" "$2"
+}
+expect_code 4 "$tidemark" repair --dry-run --json "$data"
+check_repair planned 4
+expect_code 1 "$tidemark" repair --json "$data"
+check_repair done 1
+expect_code 0 "$tidemark" repair --json "$data"
+[ "$(wc -l <"$work/out")" = 1 ] || fail "$(cat "$work/out")"
 expect_code 0 "$tidemark" verify "$data"
 
 echo "-- no store, wrong usage"
