@@ -202,6 +202,22 @@ Status Rebuild(io::FileSystem& files, const std::string& data_dir, ManifestFound
   return {};
 }
 
+bool IsDiskFull(const Status& status) {
+  return !status.ok() && status.error().code() == ErrorCode::disk_full;
+}
+
+Status RemoveIfThere(io::FileSystem& files, const std::string& path) {
+  const auto exists = files.Exists(path);
+  if (!exists) return exists.error();
+  return *exists ? files.Remove(path) : Status();
+}
+
+// Nothing was changed, and the backup was removed in vain. What fails here, the next opening does.
+void RestoreBackup(io::FileSystem& files, const std::string& primary, const std::string& backup) {
+  const auto text = io::ReadWholeFile(files, primary, kMaxManifestBytes);
+  if (text) static_cast<void>(io::ReplaceFile(files, backup, *text));
+}
+
 // What became of one copy.
 struct Copy {
   bool present = false;
@@ -323,9 +339,23 @@ Result<ManifestFound> ReadManifest(io::FileSystem& files, const std::string& dat
 
 Status WriteManifest(io::FileSystem& files, const std::string& data_dir, const Manifest& manifest) {
   const std::string text = EncodeManifest(manifest);
-  Status primary = io::ReplaceFile(files, io::JoinPath(data_dir, kPrimary), text);
+  const std::string primary_path = io::JoinPath(data_dir, kPrimary);
+  const std::string backup_path = io::JoinPath(data_dir, kBackup);
+  Status primary = io::ReplaceFile(files, primary_path, text);
+  if (IsDiskFull(primary) && ReadCopy(files, primary_path).ok()) {
+    // A deletion must not need new space: the backup gives up its own for as long as the first copy
+    // is being replaced.
+    if (Status removed = RemoveIfThere(files, backup_path); !removed.ok()) return removed;
+    primary = io::ReplaceFile(files, primary_path, text);
+    if (IsDiskFull(primary)) RestoreBackup(files, primary_path, backup_path);
+  }
   if (!primary.ok()) return primary;
-  return io::ReplaceFile(files, io::JoinPath(data_dir, kBackup), text);
+  Status backup = io::ReplaceFile(files, backup_path, text);
+  if (!IsDiskFull(backup)) return backup;
+  // The change is durable, and the older copy would contradict it.
+  if (Status removed = RemoveIfThere(files, backup_path); !removed.ok()) return removed;
+  backup = io::ReplaceFile(files, backup_path, text);
+  return IsDiskFull(backup) ? files.FlushDirectory(data_dir) : backup;
 }
 
 Status CheckTopicName(std::string_view name) {

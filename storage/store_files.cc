@@ -163,8 +163,15 @@ Result<StoreFiles> OpenStoreFiles(Context& context) {
   }
   if (store.manifest.store_id != store.journal->superblock().store_id || found->repaired) {
     store.manifest.store_id = store.journal->superblock().store_id;
-    if (Status written = WriteManifest(files, data_dir, store.manifest); !written)
+    Status written = WriteManifest(files, data_dir, store.manifest);
+    // A full disk keeps nobody from opening a store that has one good copy.
+    const bool can_wait =
+        !manifest_id.is_nil() && !written.ok() && written.error().code() == ErrorCode::disk_full;
+    if (can_wait) {
+      context.Tell(NoticeLevel::warning, written.error().message());
+    } else if (!written.ok()) {
       return written.error();
+    }
   }
   // A hint for whoever finds the folder locked; not worth a flush.
   auto owner = files.Open(OwnerPath(context), {.write = true, .create = true, .truncate = true});

@@ -87,7 +87,12 @@ Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions
   }
   topics_.push_back(std::move(topic));
   if (Status saved = SaveManifest(); !saved) {
-    context_.Stop(saved.error());  // whether the topic will be there after a restart is unknown
+    if (saved.error().code() == ErrorCode::disk_full) {
+      topics_
+          .pop_back();  // the manifest is what it was; empty folders are used at the next attempt
+    } else {
+      context_.Stop(saved.error());  // whether the topic will be there after a restart is unknown
+    }
     return saved.error();
   }
   packer_->RequestCheckpoint();
@@ -109,9 +114,14 @@ Status EngineCore::AlterTopic(std::string_view name, const TopicConfig& config) 
   TopicCore* topic = FindCore(name);
   if (topic == nullptr)
     return Error(ErrorCode::unknown_topic, "there is no topic " + std::string(name));
+  const TopicConfig before = topic->config();
   topic->set_config(config);
   Status saved = SaveManifest();
-  if (!saved.ok()) context_.Stop(saved.error());
+  if (!saved.ok() && saved.error().code() == ErrorCode::disk_full) {
+    topic->set_config(before);  // the manifest is what it was
+  } else if (!saved.ok()) {
+    context_.Stop(saved.error());
+  }
   return saved;
 }
 

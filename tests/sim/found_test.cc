@@ -175,5 +175,34 @@ TEST_F(FoundTest, ATornCommitDoesNotKeepAFullDiskFromOpening) {
   EXPECT_GT(torn, 0u);
 }
 
+// The new manifest had no room: the engine stopped, where a deletion is what makes room.
+TEST_F(FoundTest, TopicsAreChangedAndDeletedOnAFullDisk) {
+  MakeWorld({}, 1);
+  MakeTopic();
+  Append("a record");
+  PollFor(300);
+  const uint64_t used = world_->disk.used_bytes();
+  world_->disk.profile().capacity_bytes = used;
+  TopicConfig config;
+  config.flush_ms = 1'234'567;  // one that makes its text longer
+  const Status altered = engine_->AlterTopic("t", config);
+  ASSERT_FALSE(altered.ok());
+  EXPECT_EQ(altered.error().code(), ErrorCode::disk_full);
+  EXPECT_EQ(engine_->FindTopic("t")->config(), TopicConfig());
+  EXPECT_FALSE(engine_->CreateTopic("u", 1, {}).ok());
+  EXPECT_EQ(engine_->FindTopic("u"), nullptr);
+  ASSERT_TRUE(engine_->health().ok()) << engine_->health().error().ToString();
+  world_->disk.profile().capacity_bytes = world_->disk.used_bytes();
+  DieAndOpen(Death::power_cut);  // whatever copy the manifest has left
+  EXPECT_EQ(engine_->FindTopic("t")->config(), TopicConfig());
+  EXPECT_EQ(engine_->FindTopic("u"), nullptr);
+  world_->disk.profile().capacity_bytes = world_->disk.used_bytes();
+  ASSERT_TRUE(engine_->DeleteTopic("t").ok());
+  PollFor(300);
+  ASSERT_TRUE(engine_->health().ok()) << engine_->health().error().ToString();
+  EXPECT_FALSE(engine_->deletions_pending());
+  EXPECT_LT(world_->disk.used_bytes(), used);
+}
+
 }  // namespace
 }  // namespace tidemark::sim

@@ -195,10 +195,15 @@ void Simulation::CreateTopic() {
   Tell("create topic " + name + " with " + std::to_string(topic.partitions.size()) +
        " partitions: " + (made.ok() ? "done" : made.error().ToString()));
   if (known != model_.topics.end()) {
-    const ErrorCode expected = known->second.deleting ? ErrorCode::busy : ErrorCode::topic_exists;
-    if (!dead() && engine_->health().ok() && (made.ok() || made.error().code() != expected))
-      Fail("topic " + name + " is made a second time");
-    return;
+    const bool refused = !made.ok() && made.error().code() == ErrorCode::busy;
+    const bool exists = !made.ok() && made.error().code() == ErrorCode::topic_exists;
+    if (known->second.deleting ? refused : exists) return;
+    if (!known->second.deleting) {
+      if (!dead() && engine_->health().ok()) Fail("topic " + name + " is made a second time");
+      return;
+    }
+    // Its own deletion is done, though not that of another topic, for which the model still waits.
+    model_.topics.erase(known);
   }
   if (made.ok() && !dead()) {
     topic.id = (*made)->id();
@@ -221,9 +226,10 @@ void Simulation::AlterTopic() {
   const Status altered = engine_->AlterTopic(target->topic->name(), changed);
   Tell("alter topic " + target->topic->name() + (altered.ok() ? "" : " fails"));
   target->model->altered = true;
+  const bool refused = !altered.ok() && altered.error().code() == ErrorCode::disk_full;
   if (altered.ok() && !dead()) {
     target->model->configs = {changed};
-  } else {
+  } else if (!refused) {
     target->model->configs.push_back(changed);
   }
 }
