@@ -331,6 +331,7 @@ Status EngineCore::Close() {
     }
   }
   context_.Stop(Error(ErrorCode::stopped, "the store was closed"));
+  EnsureManifestBackup(context_.environment.files, context_.options.data_dir);
   return WriteKafkaExports(context_.environment.files, context_.options.data_dir, exports);
 }
 

@@ -212,12 +212,6 @@ Status RemoveIfThere(io::FileSystem& files, const std::string& path) {
   return *exists ? files.Remove(path) : Status();
 }
 
-// Nothing was changed, and the backup was removed in vain. What fails here, the next opening does.
-void RestoreBackup(io::FileSystem& files, const std::string& primary, const std::string& backup) {
-  const auto text = io::ReadWholeFile(files, primary, kMaxManifestBytes);
-  if (text) static_cast<void>(io::ReplaceFile(files, backup, *text));
-}
-
 // What became of one copy.
 struct Copy {
   bool present = false;
@@ -347,7 +341,7 @@ Status WriteManifest(io::FileSystem& files, const std::string& data_dir, const M
     // is being replaced.
     if (Status removed = RemoveIfThere(files, backup_path); !removed.ok()) return removed;
     primary = io::ReplaceFile(files, primary_path, text);
-    if (IsDiskFull(primary)) RestoreBackup(files, primary_path, backup_path);
+    if (IsDiskFull(primary)) EnsureManifestBackup(files, data_dir);  // removed in vain
   }
   if (!primary.ok()) return primary;
   Status backup = io::ReplaceFile(files, backup_path, text);
@@ -356,6 +350,14 @@ Status WriteManifest(io::FileSystem& files, const std::string& data_dir, const M
   if (Status removed = RemoveIfThere(files, backup_path); !removed.ok()) return removed;
   backup = io::ReplaceFile(files, backup_path, text);
   return IsDiskFull(backup) ? files.FlushDirectory(data_dir) : backup;
+}
+
+void EnsureManifestBackup(io::FileSystem& files, const std::string& data_dir) {
+  const std::string backup = io::JoinPath(data_dir, kBackup);
+  const auto exists = files.Exists(backup);
+  if (!exists || *exists) return;
+  const auto text = io::ReadWholeFile(files, io::JoinPath(data_dir, kPrimary), kMaxManifestBytes);
+  if (text) static_cast<void>(io::ReplaceFile(files, backup, *text));
 }
 
 Status CheckTopicName(std::string_view name) {
