@@ -5,6 +5,7 @@
 //                 [--brief 1]                             ... and does not make it smaller
 //
 // Exit 0: nothing was broken. 1: a promise was broken; its history is on stdout.
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,7 +25,14 @@ namespace {
 using tidemark::sim::Outcome;
 using tidemark::sim::SimulateOnly;
 
-constexpr unsigned kPatienceSeconds = 10;  // for one run, which takes some tens of milliseconds
+// For one run, which takes some tens of milliseconds; of the processor's time, since a soak may have
+// to wait for it.
+constexpr time_t kPatienceSeconds = 10;
+
+void AllowSeconds(time_t seconds) {
+  const itimerval allowed{{0, 0}, {seconds, 0}};
+  setitimer(ITIMER_PROF, &allowed, nullptr);
+}
 
 struct Arguments {
   uint64_t seed = 0;
@@ -42,7 +50,7 @@ bool Fails(uint64_t seed, const std::vector<uint64_t>& steps) {
   std::fflush(stdout);
   const pid_t child = fork();
   if (child == 0) {
-    alarm(kPatienceSeconds);
+    AllowSeconds(kPatienceSeconds);
     if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(3);
     _exit(SimulateOnly(seed, steps, false).failure ? 1 : 0);
   }
@@ -141,9 +149,9 @@ int Soak(const Arguments& arguments) {
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (seconds >= static_cast<double>(arguments.seconds)) break;
     current_seed = arguments.first + runs;
-    alarm(kPatienceSeconds);
+    AllowSeconds(kPatienceSeconds);
     const Outcome outcome = SimulateOnly(current_seed, steps, false);
-    alarm(0);
+    AllowSeconds(0);
     if (outcome.failure) {
       std::printf("seed %lu: %s\n", static_cast<unsigned long>(current_seed),
                   outcome.failure->c_str());
@@ -152,20 +160,20 @@ int Soak(const Arguments& arguments) {
     }
     sum.crash_points += outcome.crash_points;
     sum.openings += outcome.openings;
-    sum.faults += outcome.faults;
     sum.records += outcome.records;
     sum.checkpoints += outcome.checkpoints;
+    for (const auto& [kind, count] : outcome.trouble) sum.trouble[kind] += count;
   }
   seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  std::printf(
-      "%lu runs from seed %lu: %lu crash points, %lu openings, %lu records, %lu checkpoints, %lu "
-      "faults in %.1f s: %.0f crash points and %.0f runs a minute; nothing was broken\n",
-      static_cast<unsigned long>(runs), static_cast<unsigned long>(arguments.first),
-      static_cast<unsigned long>(sum.crash_points), static_cast<unsigned long>(sum.openings),
-      static_cast<unsigned long>(sum.records), static_cast<unsigned long>(sum.checkpoints),
-      static_cast<unsigned long>(sum.faults), seconds,
-      static_cast<double>(sum.crash_points) / seconds * 60,
-      static_cast<double>(runs) / seconds * 60);
+  const auto number = [](uint64_t value) { return std::to_string(value); };
+  std::string text = number(runs) + " runs from seed " + number(arguments.first) + ": " +
+                     number(sum.crash_points) + " crash points, " + number(sum.openings) +
+                     " openings, " + number(sum.records) + " records, " + number(sum.checkpoints) +
+                     " checkpoints";
+  for (const auto& [kind, count] : sum.trouble) text += ", " + number(count) + " " + kind;
+  std::printf("%s in %.1f s: %.0f crash points and %.0f runs a minute; nothing was broken\n",
+              text.c_str(), seconds, static_cast<double>(sum.crash_points) / seconds * 60,
+              static_cast<double>(runs) / seconds * 60);
   return 0;
 }
 
@@ -180,7 +188,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   std::signal(SIGABRT, TellSeed);
-  std::signal(SIGALRM, TellSeed);
+  std::signal(SIGPROF, TellSeed);
   if (!arguments.one_seed) return Soak(arguments);
   const std::vector<uint64_t> steps = StepsOf(arguments);
   if (Fails(arguments.seed, steps)) return Report(arguments.seed, steps);

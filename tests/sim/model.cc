@@ -1,5 +1,6 @@
 #include "tests/sim/model.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/hash.h"
@@ -49,6 +50,55 @@ uint64_t DigestOfAny(const AnyRecord& record) {
 }
 
 }  // namespace
+
+// --- A partition ---------------------------------------------------------------------------------
+
+int64_t ModelPartition::end() const {
+  auto end = static_cast<int64_t>(records_.size());
+  for (const Gap& gap : gaps_) end += gap.end_offset - gap.first_offset;
+  return end;
+}
+
+ModelRecord* ModelPartition::At(int64_t offset) {
+  int64_t index = offset;
+  for (const Gap& gap : gaps_) {
+    if (offset < gap.first_offset) break;
+    if (offset < gap.end_offset) return nullptr;
+    index -= gap.end_offset - gap.first_offset;
+  }
+  const bool there = index >= 0 && index < static_cast<int64_t>(records_.size());
+  return there ? &records_[static_cast<size_t>(index)] : nullptr;
+}
+
+void ModelPartition::CutTo(int64_t end_offset) {
+  int64_t kept = end_offset;
+  for (const Gap& gap : gaps_) {
+    if (end_offset <= gap.first_offset) break;
+    kept -= std::min(end_offset, gap.end_offset) - gap.first_offset;
+  }
+  records_.resize(static_cast<size_t>(kept));
+  std::erase_if(gaps_, [&](const Gap& gap) { return gap.first_offset >= end_offset; });
+  if (!gaps_.empty() && gaps_.back().end_offset > end_offset) gaps_.back().end_offset = end_offset;
+}
+
+void ModelPartition::SkipTo(int64_t offset) {
+  if (offset > end()) gaps_.push_back({end(), offset});
+}
+
+void ModelPartition::ForEach(
+    int64_t first_offset, int64_t end_offset,
+    const std::function<bool(int64_t offset, ModelRecord& record)>& visit) {
+  int64_t offset = 0;
+  auto gap = gaps_.begin();
+  for (ModelRecord& record : records_) {
+    for (; gap != gaps_.end() && gap->first_offset == offset; ++gap) offset = gap->end_offset;
+    if (offset >= end_offset) return;
+    if (offset >= first_offset && !visit(offset, record)) return;
+    ++offset;
+  }
+}
+
+// --- Records -------------------------------------------------------------------------------------
 
 Record OwnRecord::view() const {
   Record record;

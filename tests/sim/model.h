@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -35,13 +36,36 @@ struct ModelRecord {
   uint64_t digest = 0;
   std::optional<int64_t> timestamp_ms;  // nullopt: the engine chose one for its run
   bool hole = false;                    // a commit that was cut off had it; told as lost
+  bool damaged = false;                 // its bytes were: it may be told as lost, or be there
+  bool damaged_in_journal = false;      // ... which then leaves a hole in the segments
 };
 
-struct ModelPartition {
-  std::vector<ModelRecord> log;  // by offset: all that was appended
-  int64_t acknowledged = 0;      // end of what was told as durable, or shown to a reader
+// All that was appended to a partition, by offset. Where damage has hidden what a journal had given
+// out, a range of offsets is left free.
+class ModelPartition {
+ public:
+  int64_t acknowledged = 0;  // end of what was told as durable, or shown to a reader
 
-  int64_t end() const { return static_cast<int64_t>(log.size()); }
+  int64_t end() const;
+  void Append(const ModelRecord& record) { records_.push_back(record); }
+  // nullptr: the offset was left free, or nothing was appended there.
+  ModelRecord* At(int64_t offset);
+  // What stands at `end` and behind it was never appended.
+  void CutTo(int64_t end);
+  // The next record is appended at `offset`.
+  void SkipTo(int64_t offset);
+  // Calls for each record with first_offset <= offset < end_offset. False from `visit`: enough.
+  void ForEach(int64_t first_offset, int64_t end_offset,
+               const std::function<bool(int64_t offset, ModelRecord& record)>& visit);
+  std::vector<ModelRecord>& records() { return records_; }
+
+ private:
+  struct Gap {
+    int64_t first_offset;
+    int64_t end_offset;
+  };
+  std::vector<ModelRecord> records_;
+  std::vector<Gap> gaps_;  // ascending
 };
 
 // A topic that exists, or may exist, since a call that would tell was cut off.

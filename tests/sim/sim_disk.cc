@@ -142,6 +142,7 @@ int SimDisk::Read(Inode& file, uint64_t offset, base::MutableByteSpan into, size
   if (offset >= file.now.size()) return 0;
   *read = std::min<size_t>(into.size(), file.now.size() - offset);
   std::memcpy(into.data(), file.now.data() + offset, *read);
+  MaybeSpoilRead(file, offset, into.first(*read));
   return 0;
 }
 
@@ -194,6 +195,7 @@ int SimDisk::Write(Inode& file, uint64_t offset, base::ByteSpan bytes, bool dura
   const uint64_t end = offset + bytes.size();
   if (end > file.now.size() && end - file.now.size() > free_bytes()) {
     WriteNow(file, offset, bytes.first(std::min<uint64_t>(bytes.size(), free_bytes() / 2)));
+    ++trouble_["full disks"];
     return ENOSPC;
   }
   if (Strikes(Fault::Kind::write)) {
@@ -222,6 +224,11 @@ void SimDisk::WritePage(Inode& file, uint64_t page) {
   const uint64_t begin = page * kPageBytes;
   if (begin >= file.now.size()) return;
   const uint64_t end = std::min<uint64_t>(begin + kPageBytes, file.now.size());
+  if (profile_.remembers && begin < file.medium.size()) {
+    const auto from = file.medium.begin() + static_cast<std::ptrdiff_t>(begin);
+    const auto bytes = std::min<uint64_t>(kPageBytes, file.medium.size() - begin);
+    file.older[page].assign(from, from + static_cast<std::ptrdiff_t>(bytes));
+  }
   if (file.medium.size() < end) file.medium.resize(end);
   std::memcpy(file.medium.data() + begin, file.now.data() + begin, end - begin);
 }

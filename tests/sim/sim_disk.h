@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -25,10 +26,24 @@ struct DiskProfile {
   uint64_t sector_bytes = 512;    // what is written whole or not at all
   bool direct_refused = false;    // no O_DIRECT
   bool ordered_metadata = false;  // directory changes survive in order (as ext4's journal does)
+  bool remembers = false;         // what its sectors held before: they may come back old
   uint64_t capacity_bytes = uint64_t{1} << 40;
 };
 
 enum class Death { none, power_cut, kill };
+
+// What a sector may become without anybody being told.
+enum class DamageKind {
+  flipped_bit,
+  zeroed,
+  old,          // the last write to it never arrived
+  misdirected,  // another sector's content, of this file or of one of its kind
+};
+const char* NameOf(DamageKind kind);
+struct DamagedBytes {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
 
 // A file or a directory. What it is for everybody to see, and what the medium holds of it.
 struct Inode {
@@ -40,6 +55,7 @@ struct Inode {
   std::set<uint64_t> dirty;  // pages that a flush has to write
   std::set<uint64_t> lost;   // pages that a failed flush has dropped: clean, and not on the medium
   uint64_t least_size = UINT64_MAX;                       // it was cut to, since the last flush
+  std::map<uint64_t, std::vector<std::byte>> older;       // what pages of the medium held before
   std::map<std::string, std::shared_ptr<Inode>> entries;  // of a directory, now
   std::map<std::string, std::shared_ptr<Inode>> medium_entries;
 };
@@ -82,6 +98,7 @@ class SimDisk {
   // and change nothing, until Restart().
   void DieIn(uint64_t operations, Death death);
   bool dead() const { return death_happened_ != Death::none; }
+  Death death() const { return death_happened_; }
   // At that moment: what is in flight reaches the disk, or part of it does.
   std::function<void(Death death)> on_death = [](Death) {};
   void DieNow(Death death);
@@ -91,6 +108,16 @@ class SimDisk {
   void Arm(Fault fault) { fault_ = fault; }
   uint64_t faults_struck() const { return faults_struck_; }
   uint64_t operations() const { return operations_; }
+  // How often there was trouble of each kind.
+  const std::map<std::string, uint64_t>& trouble() const { return trouble_; }
+  // Of a file at rest, of which no page waits to be written: changes a sector, or a bit. nullopt:
+  // nothing was changed.
+  std::optional<DamagedBytes> DamageAt(Inode& file, const Inode& source, DamageKind kind,
+                                       uint64_t position, Random& random);
+  // A sector of what a read brings is not what is there; once, after so many reads.
+  void ArmWrongRead(uint64_t after, uint64_t seed);
+  void DisarmWrongRead() { wrong_read_armed_ = false; }
+  uint64_t wrong_reads() const { return wrong_reads_; }
   // Bytes that some write in flight leaves behind: any of its pages.
   void WriteInPart(Inode& file, uint64_t offset, base::ByteSpan bytes);
   // Written as if by somebody else, whatever state this disk is in.
@@ -118,6 +145,9 @@ class SimDisk {
   // Before each operation that changes something. False: the world ends with this one.
   bool Tick();
   bool Strikes(Fault::Kind kind);
+  bool Spoil(const Inode& file, const Inode& source, DamageKind kind, uint64_t begin,
+             base::MutableByteSpan sector, Random& random) const;
+  void MaybeSpoilRead(const Inode& file, uint64_t offset, base::MutableByteSpan bytes);
   void WriteBack();
   void FlushPages(Inode& file, bool all);
   void Resize(Inode& file, uint64_t size);
@@ -141,6 +171,11 @@ class SimDisk {
   Death death_happened_ = Death::none;
   Fault fault_;
   uint64_t faults_struck_ = 0;
+  std::map<std::string, uint64_t> trouble_;
+  bool wrong_read_armed_ = false;
+  uint64_t wrong_read_after_ = 0;
+  Random wrong_read_random_{0};
+  uint64_t wrong_reads_ = 0;
 };
 
 }  // namespace tidemark::sim

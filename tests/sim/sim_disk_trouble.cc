@@ -18,6 +18,9 @@ bool SimDisk::Strikes(Fault::Kind kind) {
   if (fault_.after-- > 0) return false;
   fault_ = {};
   ++faults_struck_;
+  ++trouble_[kind == Fault::Kind::write   ? "failed writes"
+             : kind == Fault::Kind::flush ? "failed flushes"
+                                          : "failed reads"];
   if (tell)
     tell(kind == Fault::Kind::write   ? "a write fails"
          : kind == Fault::Kind::flush ? "a flush fails"
@@ -62,6 +65,7 @@ void SimDisk::DieNow(Death death) {
   if (dead()) return;
   death_happened_ = death;
   death_in_ = 0;
+  ++trouble_[death == Death::kill ? "kills" : "power cuts"];
   if (tell) tell(death == Death::kill ? "the process is killed" : "the power is cut");
   on_death(death);
 }

@@ -10,6 +10,10 @@ namespace {
 constexpr const char* kFolder = "store";
 // Crashes during recovery, one after the other, before it is let through.
 constexpr int kMostFailedOpenings = 4;
+// One seed in so many has damage, too. The others are what they are without it.
+constexpr uint64_t kDamageOneIn = 3;
+
+bool HasDamage(uint64_t seed) { return Random(DeriveSeed(seed, 4)).OneIn(kDamageOneIn); }
 
 DiskProfile PlanDisk(uint64_t seed) {
   Random random(DeriveSeed(seed, 2));
@@ -17,6 +21,7 @@ DiskProfile PlanDisk(uint64_t seed) {
   profile.sector_bytes = random.OneIn(2) ? 512 : kPageBytes;
   profile.direct_refused = random.OneIn(6);
   profile.ordered_metadata = random.OneIn(3);
+  profile.remembers = HasDamage(seed);
   return profile;
 }
 
@@ -29,6 +34,9 @@ Simulation::Simulation(uint64_t seed, bool keep_history)
   options_.memory_bytes = kMinMemoryBytes;
   // Its timer would end waits that nothing else ends, so that most worlds go without.
   options_.scrub_bytes_per_second = 0;
+  damage_allowed_ = HasDamage(seed);
+  fills_disk_ = Random(DeriveSeed(seed, 6)).OneIn(6);
+  trouble_ = Random(DeriveSeed(seed, 5));
   if (keep_history) world_.disk.tell = [this](const std::string& text) { Tell(text); };
   PlanWorld();
   Reopen();
@@ -57,7 +65,8 @@ void Simulation::PlanWorld() {
        (disk.direct_refused ? ", no direct I/O" : "") +
        (disk.ordered_metadata ? ", ordered metadata" : "") + (faults_allowed_ ? ", faults" : "") +
        (disk_may_fill_ ? ", may fill up" : "") +
-       (options_.scrub_bytes_per_second > 0 ? ", scrubbed" : ""));
+       (options_.scrub_bytes_per_second > 0 ? ", scrubbed" : "") +
+       (damage_allowed_ ? ", damage" : ""));
 }
 
 void Simulation::Tell(const std::string& text) {
@@ -80,7 +89,14 @@ bool Simulation::tight() const {
 bool Simulation::Step(uint64_t number) {
   step_ = number;
   world_.Reseed(DeriveSeed(seed_, 1000 + number));
-  DoSomething();
+  trouble_ = Random(DeriveSeed(seed_, 1'000'000 + number));
+  if (damage_allowed_ && trouble_.OneIn(8))
+    world_.disk.ArmWrongRead(trouble_.Skewed(10), trouble_.Next());
+  if (fills_disk_ && trouble_.OneIn(24)) {
+    FillDisk();
+  } else {
+    DoSomething();
+  }
   if (dead() && !failed()) {
     Crash(Death::none);
     Reopen();
@@ -101,13 +117,16 @@ bool Simulation::End() {
   if (!failed()) CloseCleanly();
   followers_.clear();
   engine_.reset();
-  outcome_.faults = world_.disk.faults_struck();
+  outcome_.trouble = world_.disk.trouble();
   return !failed();
 }
 
 // `death`: of what, if the world has not ended already.
 void Simulation::Crash(Death death) {
+  world_.disk.DisarmWrongRead();
   if (death != Death::none) world_.disk.DieNow(death);
+  const bool served = engine_ != nullptr;
+  const bool power_cut = world_.disk.death() == Death::power_cut;
   if (engine_ != nullptr) {
     outcome_.checkpoints += engine_->stats().checkpoints;
     outcome_.scrubbed_bytes += engine_->stats().scrubbed_bytes;
@@ -119,6 +138,7 @@ void Simulation::Crash(Death death) {
   if (world_.random.OneIn(4)) JumpClock();
   ++outcome_.crash_points;
   closed_cleanly_ = false;
+  if (damage_allowed_ && served && power_cut) MaybeDamage();
 }
 
 void Simulation::Reopen() {
@@ -129,7 +149,10 @@ void Simulation::Reopen() {
     } else if (faults_allowed_ && world_.random.OneIn(6)) {
       world_.disk.Arm({world_.random.OneIn(2) ? Fault::Kind::write : Fault::Kind::flush,
                        world_.random.Skewed(20)});
+    } else if (damage_allowed_ && trouble_.OneIn(4)) {
+      world_.disk.Arm({Fault::Kind::read, trouble_.Skewed(30)});
     }
+    if (attempt > 0) verified_lost_.reset();  // what was cut off may have changed something
     if (TryOpen()) break;
     if (failed()) return;
     if (dead()) {
@@ -138,7 +161,10 @@ void Simulation::Reopen() {
       Crash(world_.random.OneIn(2) ? Death::kill : Death::power_cut);
     }
   }
-  if (engine_ == nullptr && !failed()) TryOpen();
+  if (engine_ == nullptr && !failed()) {
+    verified_lost_.reset();
+    TryOpen();
+  }
   if (!failed() && engine_ == nullptr) Fail("it does not start");
   world_.disk.DieIn(0, Death::none);
   world_.disk.Arm({});
@@ -161,6 +187,7 @@ bool Simulation::TryOpen() {
     return true;
   }
   Tell("opening fails: " + engine.error().ToString());
+  CheckRefusal(engine.error());
   if (world_.disk.faults_struck() == faults_at_opening_)
     Fail("it always starts, but: " + engine.error().ToString());
   return false;

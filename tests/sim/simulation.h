@@ -6,11 +6,15 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "tests/sim/damage.h"
 #include "tests/sim/model.h"
 #include "tests/sim/sim_world.h"
 #include "tidemark/engine.h"
@@ -22,10 +26,10 @@ struct Outcome {
   size_t failed_step = 0;
   uint64_t crash_points = 0;  // deaths with a comparison behind them
   uint64_t openings = 0;
-  uint64_t faults = 0;
   uint64_t records = 0;
   uint64_t checkpoints = 0;
   uint64_t scrubbed_bytes = 0;
+  std::map<std::string, uint64_t> trouble;  // by kind
   std::vector<std::string> history;
 };
 
@@ -51,6 +55,12 @@ class Simulation {
     bool positioned = true;  // false: a search by time decides where it goes on
     int64_t wanted_ms = 0;
     uint64_t faults_before = 0;
+    uint64_t wrong_reads_before = 0;
+  };
+  // A walk of a reader over a partition.
+  struct Walk {
+    int64_t* position = nullptr;  // where the next record is expected; nullptr: not known
+    uint64_t wrong_reads_before = 0;
   };
   struct Target {
     std::string name;
@@ -86,13 +96,25 @@ class Simulation {
   void AlterTopic();
   void DeleteTopic();
   void NoteDeletions();
-  void CloseCleanly();
+  void CloseCleanly(bool there_is_room = false);
+  void FillDisk();
   void ArmDeath();
   void ArmFault();
   void ChangeCapacity();
   void JumpClock();
   TopicConfig RandomConfig();
   int64_t RandomTimestamp();
+
+  // damage_checks.cc
+  void MaybeDamage();
+  void NoteDamage(const DamageDone& done);
+  void VerifyBeforeOpening();
+  void CheckAgreement();
+  bool IsExcused(ModelPartition& expected, int64_t first, int64_t end);
+  void CheckToldByOpening(const Damage& damage);
+  bool DamageAllowsEnd(ModelPartition& expected, int64_t end);
+  bool ExcusesFile(const std::string& path) const;
+  void CheckRefusal(const Error& error);
 
   // checks.cc
   void ObserveEnds();
@@ -102,8 +124,8 @@ class Simulation {
   void CheckAll();
   void CheckFiles();
   void ReadAll(const Target& target);
-  bool CheckBatch(const Target& target, const Batch& batch, int64_t position);
-  bool NoteLost(const Target& target, const std::vector<LostRange>& lost);
+  bool CheckBatch(const Target& target, const Batch& batch, int64_t* position);
+  bool NoteLost(const Target& target, const std::vector<LostRange>& lost, const Walk& walk);
   void OpenFollower();
   void Follow();
   bool FollowOne(Follower& follower);
@@ -122,12 +144,24 @@ class Simulation {
   // What this world is like.
   bool faults_allowed_ = false;
   bool disk_may_fill_ = false;
+  bool fills_disk_ = false;
   bool large_records_ = false;
   uint64_t most_segment_bytes_ = 0;
   bool closed_cleanly_ = false;
   bool created_ = false;      // the store's making was acknowledged
   bool after_crash_ = false;  // comparing what recovery has left
   uint64_t faults_at_opening_ = 0;
+
+  // Damage, in the seeds that have it: all of its chance comes from a source of its own.
+  using Offset = std::tuple<std::string, int32_t, int64_t>;  // topic, partition, offset
+  bool damage_allowed_ = false;
+  Random trouble_{0};
+  bool damaged_ = false;                // something of the store, at some time
+  bool commit_damaged_ = false;         // since the last opening: one that counts
+  bool newest_commit_damaged_ = false;  // ... and that nothing proves to have been complete
+  std::set<std::string> damaged_paths_;
+  std::optional<std::set<Offset>> verified_lost_;  // as verification has told before an opening
+  std::set<Offset> told_lost_;                     // by the opening, and by readers behind it
 };
 
 // Runs steps 0 to `steps` - 1, or those of `only`.

@@ -1,0 +1,195 @@
+#include "tests/sim/damage.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/hash.h"
+#include "record/batch.h"
+#include "storage/journal_format.h"
+
+namespace tidemark::sim {
+namespace {
+
+using storage::Checkpoint;
+using storage::CommitHeader;
+using storage::Superblock;
+
+struct StoreFile {
+  std::string path;
+  InodePointer inode;
+};
+
+void ListFiles(const std::string& path, const InodePointer& inode, std::vector<StoreFile>* files) {
+  for (const auto& [name, entry] : inode->entries) {
+    const std::string below = path + "/" + name;
+    if (entry->directory && name != "quarantine") ListFiles(below, entry, files);
+    if (!entry->directory && !entry->now.empty() && name != "owner")
+      files->push_back({below, entry});
+  }
+}
+
+// --- The journal ---------------------------------------------------------------------------------
+
+struct Commit {
+  uint64_t position = 0;
+  uint64_t end = 0;
+  CommitHeader header;
+};
+
+struct JournalMap {
+  Superblock superblock;
+  bool clean = false;           // nothing in the ring counts
+  std::vector<Commit> commits;  // those that may count, by position
+
+  const Commit* Newest() const {
+    const auto newest = std::max_element(
+        commits.begin(), commits.end(),
+        [](const Commit& a, const Commit& b) { return a.header.sequence < b.header.sequence; });
+    return newest == commits.end() ? nullptr : &*newest;
+  }
+};
+
+std::optional<JournalMap> MapJournal(base::ByteSpan journal) {
+  JournalMap map;
+  Result<Superblock> superblock = storage::DecodeSuperblock(journal);
+  if (!superblock) superblock = storage::DecodeSuperblock(journal.subspan(storage::kMinBlockBytes));
+  if (!superblock) return std::nullopt;
+  map.superblock = *superblock;
+  // The lower start of the two: what an older slot needs is still there, too.
+  uint64_t start = std::numeric_limits<uint64_t>::max();
+  uint64_t newest_slot = 0;
+  for (const int slot : {0, 1}) {
+    const auto checkpoint = storage::DecodeCheckpoint(
+        journal.subspan(superblock->slot_position(slot), superblock->slot_bytes));
+    if (!checkpoint) continue;
+    start = std::min(start, checkpoint->start_sequence);
+    if (checkpoint->number < newest_slot) continue;
+    map.clean = checkpoint->clean && (checkpoint->number > newest_slot || map.clean || slot == 0);
+    newest_slot = checkpoint->number;
+  }
+  if (newest_slot == 0) start = 0;
+  for (uint64_t at = superblock->ring_begin; at < journal.size(); at += superblock->block_bytes) {
+    const auto header = storage::DecodeCommitHeader(journal.subspan(at), journal.size() - at);
+    if (!header || header->journal_id != superblock->journal_id || header->sequence < start)
+      continue;
+    map.commits.push_back({at, at + header->total_bytes(superblock->block_bytes), *header});
+  }
+  return map;
+}
+
+uint64_t ChoosePlace(const JournalMap& map, size_t superblock, uint64_t journal_bytes,
+                     Random& random) {
+  const uint64_t region = random.Below(8);
+  if (region == 0)
+    return map.superblock.copy_position(superblock) + random.Below(storage::kSuperblockBytes);
+  if (region < 3) {
+    const uint64_t slot = map.superblock.slot_position(static_cast<int>(random.Below(2)));
+    return slot + random.Below(storage::CheckpointBytes(4));
+  }
+  if (map.commits.empty() || random.OneIn(16)) {
+    return map.superblock.ring_begin + random.Below(journal_bytes - map.superblock.ring_begin);
+  }
+  const Commit* commit = &map.commits[random.Below(map.commits.size())];
+  if (random.OneIn(4)) commit = map.Newest();
+  const uint64_t bytes = commit->header.unpadded_bytes();
+  return commit->position + (random.OneIn(2) ? random.Skewed(bytes - 1) : random.Below(bytes));
+}
+
+void FindAtRisk(base::ByteSpan journal, const JournalMap& map, DamagedBytes hit, DamageDone* done) {
+  if (map.clean) return;
+  for (const Commit& commit : map.commits) {
+    if (hit.begin >= commit.end || hit.end <= commit.position) continue;
+    done->commit = true;
+    if (&commit == map.Newest()) done->newest_commit = true;
+    const auto bytes = journal.subspan(commit.position + commit.header.directory_offset(),
+                                       commit.header.directory_bytes);
+    if (base::Xxh3(bytes, commit.header.sequence) != commit.header.directory_checksum) continue;
+    const auto directory = storage::DecodeDirectory(bytes, commit.header.data_bytes);
+    if (!directory) continue;
+    for (const storage::DirectoryEntry& entry : *directory) {
+      OffsetsAtRisk at_risk;
+      at_risk.topic_id = entry.topic_id.ToBase64();
+      at_risk.partition = entry.partition;
+      at_risk.first_offset = entry.first_offset;
+      at_risk.end_offset = entry.end_offset;
+      if (entry.kind == storage::FrameKind::topic_deleted) {  // of what is left of it: anything
+        at_risk.partition = -1;
+        at_risk.first_offset = 0;
+        at_risk.end_offset = std::numeric_limits<int64_t>::max();
+      }
+      done->at_risk.push_back(at_risk);
+    }
+  }
+}
+
+// --- Segments ------------------------------------------------------------------------------------
+
+// Intact batches, one behind the other, or found byte by byte behind earlier damage.
+void FindAtRisk(base::ByteSpan log, const std::string& path, DamagedBytes hit, DamageDone* done) {
+  const size_t name = path.rfind('/');
+  const size_t folder = path.rfind('/', name - 1) + 1;
+  const size_t dash = path.rfind('-', name);
+  OffsetsAtRisk at_risk;
+  at_risk.topic = path.substr(folder, dash - folder);
+  at_risk.partition = std::stoi(path.substr(dash + 1, name - dash - 1));
+  for (uint64_t at = 0; at + record::kBatchHeaderBytes <= log.size() && at < hit.end;) {
+    const auto header = record::DecodeBatchHeader(log.subspan(at));
+    const bool intact = header && header->total_bytes() <= log.size() - at &&
+                        record::CheckBatch(log.subspan(at, header->total_bytes()));
+    if (!intact) {
+      ++at;
+      continue;
+    }
+    at += header->total_bytes();
+    if (at <= hit.begin) continue;
+    at_risk.first_offset = header->base_offset;
+    at_risk.end_offset = header->next_offset();
+    done->at_risk.push_back(at_risk);
+  }
+}
+
+}  // namespace
+
+std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, size_t superblock,
+                                      Random& random) {
+  std::vector<StoreFile> files;
+  const InodePointer root = disk.Find(folder);
+  if (root == nullptr) return std::nullopt;
+  ListFiles(folder, root, &files);
+  if (files.empty()) return std::nullopt;
+  StoreFile file = files[random.Below(files.size())];
+  const std::string journal_path = folder + "/journal";
+  if (random.OneIn(2)) file = {journal_path, disk.Find(journal_path)};
+  if (file.inode == nullptr || file.inode->now.empty()) return std::nullopt;
+  const std::vector<std::byte> before = file.inode->now;
+
+  std::optional<JournalMap> map;
+  uint64_t position = random.Below(before.size());
+  if (file.path == journal_path) {
+    map = MapJournal(before);
+    if (!map) return std::nullopt;
+    position = ChoosePlace(*map, superblock, before.size(), random);
+  }
+  const auto kind = static_cast<DamageKind>(random.Below(4));
+  // What comes from elsewhere comes from a file of the same kind.
+  StoreFile source = files[random.Below(files.size())];
+  const auto extension = [](const std::string& path) { return path.substr(path.rfind('.') + 1); };
+  if (extension(source.path) != extension(file.path)) source = file;
+  const auto hit = disk.DamageAt(*file.inode, *source.inode, kind, position, random);
+  if (!hit) return std::nullopt;
+
+  DamageDone done;
+  done.path = file.path;
+  done.text = std::string("damage: ") + NameOf(kind) + ": " + file.path + " from " +
+              std::to_string(hit->begin) + " to " + std::to_string(hit->end);
+  if (map) FindAtRisk(before, *map, *hit, &done);
+  if (file.path.ends_with(".log")) FindAtRisk(before, file.path, *hit, &done);
+  for (const OffsetsAtRisk& at_risk : done.at_risk) {
+    done.text += "; at risk: " + (at_risk.topic.empty() ? at_risk.topic_id : at_risk.topic) + "-" +
+                 std::to_string(at_risk.partition) + " " + std::to_string(at_risk.first_offset) +
+                 " to " + std::to_string(at_risk.end_offset - 1);
+  }
+  return done;
+}
+
+}  // namespace tidemark::sim
