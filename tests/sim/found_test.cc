@@ -204,5 +204,20 @@ TEST_F(FoundTest, TopicsAreChangedAndDeletedOnAFullDisk) {
   EXPECT_LT(world_->disk.used_bytes(), used);
 }
 
+// The disk had room for one copy of a larger manifest, and nobody made the other one later.
+TEST_F(FoundTest, ACleanStopLeavesTwoManifestsAlsoAfterAFullDisk) {
+  int missing = 0;
+  for (uint64_t room = 0; room < 3000; room += 40) {
+    MakeWorld({}, 1);
+    world_->disk.profile().capacity_bytes = world_->disk.used_bytes() + room;
+    if (!engine_->CreateTopic("t", 1, {}).ok()) continue;
+    if (world_->disk.Find("store/manifest.backup") == nullptr) ++missing;
+    world_->disk.profile().capacity_bytes = uint64_t{1} << 40;
+    ASSERT_TRUE(engine_->Close().ok());
+    EXPECT_NE(world_->disk.Find("store/manifest.backup"), nullptr) << "room for " << room;
+  }
+  EXPECT_GT(missing, 0);
+}
+
 }  // namespace
 }  // namespace tidemark::sim
