@@ -12,10 +12,11 @@ constexpr uint64_t kPackBytes = uint64_t{256} << 10;
 // Flushing much at once holds up a commit on the same file system: 16 MiB for 11 ms, 1 MiB for less
 // than one. So the kernel is asked to begin with every so many bytes.
 constexpr uint64_t kWritebackBytes = uint64_t{1} << 20;
-// Unflushed segment bytes are bounded. A flush has costs of its own, so that it is for several
-// times what is on its way already, where memory and journal are large enough to hold it.
-constexpr uint64_t kLeastUnflushedBytes = kWritebackBytes;
-constexpr uint64_t kMostUnflushedBytes = 4 * kWritebackBytes;
+// Unflushed segment bytes are bounded. A flush has costs of its own, so that it is for some times
+// what is on its way already, unless the runs that wait for it hold their share of the memory, or
+// of the journal.
+constexpr uint64_t kLeastFlushBytes = kWritebackBytes;
+constexpr uint64_t kMostFlushBytes = 4 * kWritebackBytes;
 constexpr uint64_t kUnflushedShare = 8;
 // From so many files on, one syncfs is cheaper than flushing them one by one.
 constexpr size_t kFlushAllFiles = 64;
@@ -89,14 +90,12 @@ bool Packer::EnsureWriterToFinish(PartitionCore& partition) {
   return made.ok();
 }
 
-uint64_t Packer::MaxUnflushedBytes() const {
-  const uint64_t holds = std::min(context_.options.memory_bytes, journal_.ring_bytes());
-  return std::clamp(holds / kUnflushedShare, kLeastUnflushedBytes, kMostUnflushedBytes);
-}
-
 bool Packer::FlushIsDue() const {
   if (unflushed_.empty()) return false;
-  if (unflushed_bytes_ >= MaxUnflushedBytes()) return true;
+  const uint64_t room = std::min(context_.options.memory_bytes, journal_.ring_bytes());
+  const bool large =
+      unflushed_bytes_ >= kMostFlushBytes || unflushed_run_bytes_ * kUnflushedShare >= room;
+  if (large && unflushed_bytes_ >= kLeastFlushBytes) return true;
   // Nothing more to pack for now, and somebody waits for what is written.
   const bool memory_waits = context_.tail_memory_bytes * 4 > context_.options.memory_bytes;
   return queue_.empty() && (reclaiming_ || draining_ || memory_waits);
@@ -219,6 +218,7 @@ void Packer::FinishPackItem(PackItem& item) {
     context_.space.Settle(PartitionCore::ReservedFor(*item.runs[i]),
                           written + PartitionCore::kIndexBytesPerRun);
     unflushed_bytes_ += written;
+    unflushed_run_bytes_ += item.runs[i]->size();
   }
   if (!partition.writer_dirty) {
     partition.writer_dirty = true;
@@ -261,7 +261,7 @@ void Packer::StartFlush() {
   job_ = Job::flush;
   auto work = std::make_shared<FlushWork>();
   work->partitions.swap(unflushed_);
-  unflushed_bytes_ = written_back_bytes_ = 0;
+  unflushed_bytes_ = unflushed_run_bytes_ = written_back_bytes_ = 0;
   context_.environment.worker.Submit(
       [this, work] {
         // Afterwards each file's own flush finds nothing left to write.

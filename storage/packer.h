@@ -68,7 +68,6 @@ class Packer {
   void MaybeFreeMemory();
   void CheckReclaimed(PartitionCore& partition);
   void PackSoon(PartitionCore& partition);
-  uint64_t MaxUnflushedBytes() const;
   bool FlushIsDue() const;
   Pressure CurrentPressure() const;
   int LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const;
@@ -97,7 +96,8 @@ class Packer {
   std::deque<PartitionCore*> queue_;       // have runs to be packed
   std::vector<PartitionCore*> unflushed_;  // have batches to be flushed
   uint64_t unflushed_bytes_ = 0;
-  uint64_t written_back_bytes_ = 0;  // of them, on their way to the disk
+  uint64_t unflushed_run_bytes_ = 0;  // what they were packed from
+  uint64_t written_back_bytes_ = 0;   // of them, on their way to the disk
   bool reclaiming_ = false;
   uint64_t reclaim_target_ = 0;  // the sequence from which on commits stay
   size_t reclaim_pending_ = 0;   // partitions that still need an older one
