@@ -85,9 +85,9 @@ TEST(PowerDiskTest, WhatIsNotFlushedIsMostlyLostOrTorn) {
       ASSERT_TRUE(sector == before.substr(0, kSectorBytes) ||
                   sector == after.substr(0, kSectorBytes));
     }
-    whole += left == after ? 1 : 0;
-    torn += left != after && left != before ? 1 : 0;
-    names_lost += Left(disk, "other") == nullptr ? 1 : 0;
+    if (left == after) ++whole;
+    if (left != after && left != before) ++torn;
+    if (Left(disk, "other") == nullptr) ++names_lost;
     ASSERT_EQ(report.units_lost > 0, left != after);
   }
   EXPECT_LT(whole, kSeeds / 10);
@@ -102,7 +102,7 @@ TEST(PowerDiskTest, AFlushOfAFileIsNoneOfItsName) {
     const NodePointer file = MakeFile(disk, "file");
     ASSERT_EQ(Append(disk, *file, "text", Durable::yes), 0);
     disk.Cut();
-    lost += Left(disk, "file") == nullptr ? 1 : 0;
+    if (Left(disk, "file") == nullptr) ++lost;
   }
   EXPECT_GT(lost, kSeeds / 4);
 }
@@ -122,7 +122,7 @@ TEST(PowerDiskTest, ARenameLeavesTheOneNameOrTheOther) {
     disk.Cut();
     const bool old_name = Left(disk, "from") == file.get();
     ASSERT_EQ(Left(disk, "to"), old_name ? replaced.get() : file.get());
-    old_names += old_name ? 1 : 0;
+    if (old_name) ++old_names;
   }
   EXPECT_GT(old_names, kSeeds / 4);
   EXPECT_LT(old_names, kSeeds);
@@ -181,7 +181,7 @@ TEST(PowerDiskTest, WhatAFailedDirectFlushLeavesToReadALaterFlushKeeps) {
     ASSERT_EQ(disk.Flush(*file, Access::direct), 0);
     disk.Cut();
     ASSERT_EQ(BytesOf(Left(disk, "journal")->medium), seen);
-    kept += seen == after ? 1 : 0;
+    if (seen == after) ++kept;
   }
   EXPECT_GT(kept, kSeeds / 4);
   EXPECT_LT(kept, kSeeds);
