@@ -91,6 +91,10 @@ uint64_t ChoosePlace(const JournalMap& map, size_t superblock, uint64_t journal_
   }
   const Commit* commit = &map.commits[random.Below(map.commits.size())];
   if (random.OneIn(4)) commit = map.Newest();
+  if (random.OneIn(4) && commit->header.directory_bytes > 0) {
+    return commit->position + commit->header.directory_offset() +
+           random.Below(commit->header.directory_bytes);
+  }
   const uint64_t bytes = commit->header.unpadded_bytes();
   return commit->position + (random.OneIn(2) ? random.Skewed(bytes - 1) : random.Below(bytes));
 }

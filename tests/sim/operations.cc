@@ -296,7 +296,9 @@ void Simulation::FillDisk() {
     if (!target || !AppendOne(*target, 60'000)) break;
   }
   if (serves() && engine_->health().ok()) CloseCleanly(/*there_is_room=*/true);
-  world_.disk.profile().capacity_bytes = capacity_before;
+  // Never less than what is there.
+  world_.disk.profile().capacity_bytes =
+      std::max(capacity_before, world_.disk.used_bytes() + kMarginBytes);
 }
 
 void Simulation::ArmDeath() {

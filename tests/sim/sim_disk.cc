@@ -115,9 +115,16 @@ int SimDisk::FlushDirectory(const std::string& path) {
   const InodePointer directory = Find(path);
   if (directory == nullptr) return ENOENT;
   if (Strikes(Fault::Kind::flush)) return EIO;
-  std::erase_if(changes_, [&](const Change& change) {
+  // What has happened to the same file before goes along: no file gets a name back that it had
+  // before it was renamed.
+  std::set<InodePointer> targets;
+  for (const Change& change : changes_) {
     const bool concerned = profile_.ordered_metadata || change.directory == directory ||
                            change.to_directory == directory;
+    if (concerned) targets.insert(change.target);
+  }
+  std::erase_if(changes_, [&](const Change& change) {
+    const bool concerned = targets.contains(change.target);
     if (concerned) Apply(change);
     return concerned;
   });
