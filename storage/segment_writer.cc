@@ -53,6 +53,10 @@ struct SegmentWriter::State {
   uint64_t writeback_begin = 0;   // what stands below is on its way to the disk
   std::unique_ptr<io::File> log;  // while it holds unflushed bytes
   bool folder_dirty = false;      // it has files whose entries were not flushed
+  // Killed after it had cut the file and before it has flushed that, an opening leaves a length
+  // that the next power cut may undo. Behind the flushed length of the active segment that does no
+  // harm.
+  bool length_is_durable = false;
 
   index::IndexBuilder builder;
   // Written. Without a final entry, which the time index may have behind them: the next one takes
@@ -265,8 +269,12 @@ Status SegmentWriter::State::Flush() {
   // flush.
   const Status indexes = WriteIndexes();
   if (!indexes.ok() && indexes.error().code() != ErrorCode::disk_full) return indexes;
+  if (!length_is_durable) {
+    if (Status status = OpenLog(); !status.ok()) return status;
+  }
   if (log) {
     if (Status status = log->Flush(); !status.ok()) return status;
+    length_is_durable = true;
   }
   if (folder_dirty) {
     if (Status status = files.FlushDirectory(folder); !status.ok()) return status;
