@@ -22,6 +22,8 @@ class ScrubTest : public DamageFixture {
   static constexpr int64_t kHourUs = 3600 * kSecondUs;
   static constexpr int64_t kRecords = 32'000;
 
+  ~ScrubTest() override { engine_.reset(); }  // before its world goes
+
   // Some segments of a clean store, opened again in a world whose time a test moves.
   void MakeStore() {
     MakeSegments(kRecords, int64_t{1} << 20);
@@ -223,8 +225,8 @@ TEST_F(ScrubTest, ATopicThatIsDeletedMeanwhileIsNoDamage) {
   MakeStore();
   options_.scrub_bytes_per_second = uint64_t{512} << 10;
   OpenWorld();
-  EXPECT_TRUE(PassUntil([&] { return engine_->stats().scrubbed_bytes > 0; }));
-  EXPECT_GT(engine_->stats().memory_bytes, 0u);
+  const uint64_t before = engine_->stats().memory_bytes;  // a segment that is being read has some
+  EXPECT_TRUE(PassUntil([&] { return engine_->stats().memory_bytes > before; }));
   ASSERT_TRUE(engine_->DeleteTopic("t").ok());
   MakeTopic("other");
   Append(PartitionOf("other"), "x");
@@ -240,7 +242,7 @@ TEST_F(ScrubTest, ItsMemoryIsCounted) {
   options_.scrub_bytes_per_second = uint64_t{64} << 10;
   OpenWorld();
   const uint64_t before = engine_->stats().memory_bytes;
-  EXPECT_TRUE(PassUntil([&] { return engine_->stats().scrubbed_bytes > 0; }));
+  EXPECT_TRUE(PassUntil([&] { return engine_->stats().memory_bytes > before; }));
   const uint64_t during = engine_->stats().memory_bytes;
   EXPECT_GT(during, before);
   EXPECT_LT(during, before + (uint64_t{1} << 20));
