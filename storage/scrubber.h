@@ -38,7 +38,7 @@ class Scrubber {
     size_t topic = 0;
     size_t partition = 0;
     int64_t base_offset = 0;
-    auto operator<=>(const Place&) const = default;
+    auto operator<=>(const Place&) const = default;  // NOLINT(modernize-use-nullptr): none is here
   };
   struct Segment;
 

@@ -113,7 +113,7 @@ void OffsetIndexCheck::Take(const SurveyedBatch& batch) {
 std::string OffsetIndexCheck::Finish(bool log_is_damaged) {
   const bool one_is_left = entries_.current().has_value();
   const size_t passed = entries_.passed();
-  const std::string fault = entries_.Finish();
+  std::string fault = entries_.Finish();
   if (!fault.empty() || log_is_damaged) return fault;
   if (one_is_left) return EntryText(passed) + " names no batch";
   return follows_rule_ && passed < wanted_ ? "entries are missing" : std::string();
@@ -139,7 +139,7 @@ void TimeIndexCheck::Take(const SurveyedBatch& batch) {
 std::string TimeIndexCheck::Finish(bool log_is_damaged) {
   const bool one_is_left = entries_.current().has_value();
   const size_t passed = entries_.passed();
-  const std::string fault = entries_.Finish();
+  std::string fault = entries_.Finish();
   if (!fault.empty() || log_is_damaged) return fault;
   if (one_is_left) return EntryText(passed) + " names no batch with its timestamp";
   return last_entry_ms_ < greatest_ms_ ? "the final entry is missing" : std::string();
