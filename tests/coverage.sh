@@ -5,7 +5,6 @@
 #   tests/coverage.sh [CTEST_OPTION...]      e.g. tests/coverage.sh -R '^storage'
 #
 # By g++'s counters (preset coverage); the branches that only an exception takes do not count.
-# docs/coverage.md has the last result, and why the rest is not reached.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash tools/install_packages.sh build test coverage
