@@ -53,8 +53,8 @@ struct ManifestFound {
 // and says so in the note. Nothing at all there: an empty manifest with a nil id. unsupported when
 // a copy is of a newer version.
 Result<ManifestFound> ReadManifest(io::FileSystem& files, const std::string& data_dir);
-// Replaces both copies, one after the other, each flushed with its directory. disk_full: nothing was
-// changed. (With room for one copy only, the store goes on with that.)
+// Replaces both copies, one after the other, each flushed with its directory. disk_full: nothing
+// was changed. (With room for one copy only, the store goes on with that.)
 Status WriteManifest(io::FileSystem& files, const std::string& data_dir, const Manifest& manifest);
 // A full disk may have left the store with one copy: makes the other, as far as that is possible.
 void EnsureManifestBackup(io::FileSystem& files, const std::string& data_dir);

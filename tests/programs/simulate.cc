@@ -25,8 +25,8 @@ namespace {
 using tidemark::sim::Outcome;
 using tidemark::sim::SimulateOnly;
 
-// For one run, which takes some tens of milliseconds; of the processor's time, since a soak may have
-// to wait for it.
+// For one run, which takes some tens of milliseconds; of the processor's time, since a soak may
+// have to wait for it.
 constexpr time_t kPatienceSeconds = 10;
 
 void AllowSeconds(time_t seconds) {
