@@ -267,7 +267,7 @@ void SegmentWriter::State::StartWriteback() {
 Status SegmentWriter::State::Flush() {
   // An index is a hint, and may lag until the segment is finished: no room for it is no failed
   // flush.
-  const Status indexes = WriteIndexes();
+  Status indexes = WriteIndexes();
   if (!indexes.ok() && indexes.error().code() != ErrorCode::disk_full) return indexes;
   if (!length_is_durable) {
     if (Status status = OpenLog(); !status.ok()) return status;

@@ -194,7 +194,7 @@ Parser::Setter Parser::Tables(std::function<Status(const toml::node&)> read) {
 }
 
 Status Parser::ReadStorage(const toml::node& node) {
-  constexpr int64_t kMostScrubHours = 100 * 365 * 24;
+  constexpr int64_t kMostScrubHours = int64_t{100} * 365 * 24;
   EngineOptions& storage = config_->storage;
   return ReadTable(
       node, "storage",

@@ -144,7 +144,7 @@ void Simulation::CheckToldByOpening(const Damage& damage) {
 
 // A commit that is hit may leave a range free, so that no offset names two records. If it is the
 // newest, nothing may prove that it was ever complete: it is cut off like a torn one (rule 2).
-bool Simulation::DamageAllowsEnd(ModelPartition& expected, int64_t end) {
+bool Simulation::DamageAllowsEnd(ModelPartition& expected, int64_t end) const {
   if (end > expected.end()) return commit_damaged_;
   if (!newest_commit_damaged_) return false;
   bool all = true;

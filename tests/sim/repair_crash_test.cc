@@ -23,8 +23,8 @@ using storage::SegmentFile;
 
 class RepairCrashTest : public ::testing::Test {
  protected:
-  static constexpr int kBatches = 9;
-  static constexpr int kRecordsPerBatch = 10;
+  static constexpr int64_t kBatches = 9;
+  static constexpr int64_t kRecordsPerBatch = 10;
   static constexpr int64_t kRecords = kBatches * kRecordsPerBatch;
 
   RepairCrashTest() {

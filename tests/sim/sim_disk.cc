@@ -227,7 +227,7 @@ int SimDisk::Write(Inode& file, uint64_t offset, base::ByteSpan bytes, bool dura
 }
 
 // Brings a page to the medium, and with it what size it needs.
-void SimDisk::WritePage(Inode& file, uint64_t page) {
+void SimDisk::WritePage(Inode& file, uint64_t page) const {
   const uint64_t begin = page * kPageBytes;
   if (begin >= file.now.size()) return;
   const uint64_t end = std::min<uint64_t>(begin + kPageBytes, file.now.size());

@@ -151,7 +151,7 @@ class SimDisk {
   void WriteBack();
   void FlushPages(Inode& file, bool all);
   void Resize(Inode& file, uint64_t size);
-  void WritePage(Inode& file, uint64_t page);
+  void WritePage(Inode& file, uint64_t page) const;
   void LosePages(Inode& file);
   void Apply(const Change& change);
   void CutPower();

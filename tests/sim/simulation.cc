@@ -56,7 +56,9 @@ void Simulation::PlanWorld() {
   most_segment_bytes_ = kMostSegmentBytes[random.Below(4)];
   world_.worker.set_prompt(random.OneIn(4));
   if (random.OneIn(6)) options_.store_bytes = uint64_t{48} << 20;
-  if (Random(DeriveSeed(seed_, 7)).OneIn(4)) {  // not `random`: others keep their worlds
+  // Not `random`, so that others keep their worlds; and not where reads may be wrong: what the
+  // scrub tells of one would have to be modelled.
+  if (!damage_allowed_ && Random(DeriveSeed(seed_, 7)).OneIn(4)) {
     options_.scrub_bytes_per_second = uint64_t{64} << 20;
     options_.scrub_interval_hours = 0;
   }

@@ -112,7 +112,7 @@ class Simulation {
   void CheckAgreement();
   bool IsExcused(ModelPartition& expected, int64_t first, int64_t end);
   void CheckToldByOpening(const Damage& damage);
-  bool DamageAllowsEnd(ModelPartition& expected, int64_t end);
+  bool DamageAllowsEnd(ModelPartition& expected, int64_t end) const;
   bool ExcusesFile(const std::string& path) const;
   void CheckRefusal(const Error& error);
 
@@ -124,7 +124,7 @@ class Simulation {
   void CheckAll();
   void CheckFiles();
   void ReadAll(const Target& target);
-  bool CheckBatch(const Target& target, const Batch& batch, int64_t* position);
+  bool CheckBatch(const Target& target, const Batch& batch, int64_t* next);
   bool NoteLost(const Target& target, const std::vector<LostRange>& lost, const Walk& walk);
   void OpenFollower();
   void Follow();
