@@ -293,6 +293,23 @@ Result<bool> EngineCore::DrainIfThereIsRoom() {
   return drained;
 }
 
+// Commits what is not yet durable. The journal may need room for that which only segments give, and
+// the disk none for these: whoever closes is told then, rather than kept.
+Status EngineCore::CommitForClose() {
+  const auto committed = [this] { return committer_->idle() && deleting_.empty(); };
+  packer_->TryAgain();
+  const Status waited = WaitUntil([this, &committed] {
+    committer_->MakeAllDue();
+    return committed() || (committer_->blocked() && packer_->waits_for_room());
+  });
+  if (!waited.ok() || committed()) return waited;
+  return Error(ErrorCode::disk_full,
+               context_.options.data_dir +
+                   ": the journal is full, and there is no room to move records from it into "
+                   "segments; what was durable is in it, what was not is lost; make room and open "
+                   "the store again");
+}
+
 Status EngineCore::DrainForClose() {
   packer_->TryAgain();
   const Result<bool> drained = DrainIfThereIsRoom();
@@ -306,11 +323,7 @@ Status EngineCore::DrainForClose() {
 
 Status EngineCore::Close() {
   scrubber_->Stop();
-  committer_->MakeAllDue();
-  Status done = WaitUntil([this] {
-    committer_->MakeAllDue();
-    return committer_->idle() && deleting_.empty();
-  });
+  Status done = CommitForClose();
   if (done.ok()) done = DrainForClose();
   if (done.ok())
     done = WaitUntil([this] { return packer_->idle() && !packer_->checkpoint_pending(); });

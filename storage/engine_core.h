@@ -77,6 +77,7 @@ class EngineCore {
   Status RemoveTopicFiles(TopicCore& topic);
   Status SetAsideRemains(const std::string& folder);
   Result<bool> DrainIfThereIsRoom();
+  Status CommitForClose();
   Status DrainForClose();
   Status WaitUntil(const std::function<bool()>& done);
 
