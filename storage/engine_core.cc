@@ -298,7 +298,7 @@ Result<bool> EngineCore::DrainIfThereIsRoom() {
 Status EngineCore::CommitForClose() {
   const auto committed = [this] { return committer_->idle() && deleting_.empty(); };
   packer_->TryAgain();
-  const Status waited = WaitUntil([this, &committed] {
+  Status waited = WaitUntil([this, &committed] {
     committer_->MakeAllDue();
     return committed() || (committer_->blocked() && packer_->waits_for_room());
   });
