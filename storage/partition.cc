@@ -294,6 +294,16 @@ void PartitionCore::DropRuns() {
 
 uint64_t PartitionCore::ReservedFor(const Run& run) { return run.size() + kRunOverheadBytes; }
 
+SegmentEnd PartitionCore::EndOf(int64_t base_offset) const {
+  SegmentEnd end{std::nullopt, packed_end_offset_};
+  if (base_offset == active_base_offset_) {
+    end.log_bytes = active_flushed_bytes_;
+  } else if (const auto next = segments_.upper_bound(base_offset); next != segments_.end()) {
+    end.offset_limit = std::min(next->first, packed_end_offset_);
+  }
+  return end;
+}
+
 void PartitionCore::SetFlushed(int64_t active_base, uint64_t flushed_bytes, int64_t packed_end) {
   TIDEMARK_CHECK(packed_end >= packed_end_offset_ && packed_end <= durable_end_offset_);
   // What was opened of the segment that has grown, or has been finished, is to be opened anew.

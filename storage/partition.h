@@ -87,6 +87,8 @@ class PartitionCore {
   int64_t active_base_offset() const { return active_base_offset_; }
   uint64_t active_flushed_bytes() const { return active_flushed_bytes_; }
   int64_t packed_end_offset() const { return packed_end_offset_; }
+  // Where the flushed part of one of the segments ends.
+  SegmentEnd EndOf(int64_t base_offset) const;
   // Takes the segments made since the last flush into the list.
   void SetFlushed(int64_t active_base, uint64_t flushed_bytes, int64_t packed_end);
   // The segment that holds `offset`, or the next one behind a gap; end(): none.

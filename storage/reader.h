@@ -64,7 +64,6 @@ class ReaderCore {
   Result<Step> TakeFound(Pending& pending);
   void MoveOverHole(int64_t to, const std::string& cause);
   Error Lose(int64_t to, const std::string& cause);
-  std::optional<uint64_t> FlushedLimit(int64_t base_offset) const;
   // Where the offsets behind a segment begin.
   int64_t NextSegmentBase(int64_t base_offset) const;
   // Where the wanted record is among these, if anywhere; resets the search when it is found.

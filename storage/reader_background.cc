@@ -29,18 +29,11 @@ ReaderCore::Step ReaderCore::ReadInBackground(uint64_t bytes) {
   return Step::pending;
 }
 
-std::optional<uint64_t> ReaderCore::FlushedLimit(int64_t base_offset) const {
-  if (base_offset != partition_.active_base_offset()) return std::nullopt;
-  return partition_.active_flushed_bytes();
-}
-
 void ReaderCore::OpenInBackground(int64_t base_offset) {
   pending_ = std::make_shared<Pending>(Pending::Kind::open);
   pending_->base_offset = base_offset;
-  const std::optional<uint64_t> limit = FlushedLimit(base_offset);
-  pending_->limit = limit;
-  const SegmentEnd end{limit,
-                       limit ? partition_.packed_end_offset() : NextSegmentBase(base_offset)};
+  const SegmentEnd end = partition_.EndOf(base_offset);
+  pending_->limit = end.log_bytes;
   auto pending = pending_;
   io::FileSystem& files = context_.environment.files;
   context_.environment.worker.Submit(
@@ -115,7 +108,7 @@ Result<ReaderCore::Step> ReaderCore::TakeOpened(Pending& pending) {
     ForgetSegment();
     return Step::again;
   }
-  if (pending.limit != FlushedLimit(pending.base_offset)) {
+  if (pending.limit != partition_.EndOf(pending.base_offset).log_bytes) {
     // It has grown, and may have been rolled: what was known of the place in it may now be taken
     // for one in the segment behind it.
     ForgetSegment();

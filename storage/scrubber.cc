@@ -144,23 +144,14 @@ bool Scrubber::BeginSegment() {
 
 SegmentToCheck Scrubber::Describe(const Place& place) const {
   PartitionCore& partition = PartitionAt(place);
-  const bool active = place.base_offset == partition.active_base_offset();
-  SegmentEnd end;
-  end.offset_limit = partition.packed_end_offset();
-  if (active) {
-    end.log_bytes = partition.active_flushed_bytes();
-  } else if (const auto next = partition.segments().upper_bound(place.base_offset);
-             next != partition.segments().end()) {
-    end.offset_limit = std::min(next->first, partition.packed_end_offset());
-  }
   const TopicCore& topic = partition.topic();
   return {topic.description().name,
           partition.index(),
           partition.folder(),
           place.base_offset,
-          end,
+          partition.EndOf(place.base_offset),
           static_cast<uint32_t>(topic.config().index_interval_bytes),
-          /*finished=*/!active};
+          /*finished=*/place.base_offset != partition.active_base_offset()};
 }
 
 void Scrubber::LeaveSegment() {

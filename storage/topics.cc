@@ -37,11 +37,15 @@ size_t EngineCore::partition_count() const {
   return count;
 }
 
+// disk_full: nothing has changed on the disk. After any other failure it is not known what a
+// restart will find, and the engine stops.
 Status EngineCore::SaveManifest() {
   Manifest manifest;
   manifest.store_id = store_id_;
   for (Topic* topic : Topics()) manifest.topics.push_back(topic->core_->description());
-  return WriteManifest(context_.environment.files, context_.options.data_dir, manifest);
+  Status saved = WriteManifest(context_.environment.files, context_.options.data_dir, manifest);
+  if (!saved.ok() && saved.error().code() != ErrorCode::disk_full) context_.Stop(saved.error());
+  return saved;
 }
 
 Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions,
@@ -87,12 +91,7 @@ Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions
   }
   topics_.push_back(std::move(topic));
   if (Status saved = SaveManifest(); !saved) {
-    if (saved.error().code() == ErrorCode::disk_full) {
-      topics_
-          .pop_back();  // the manifest is what it was; empty folders are used at the next attempt
-    } else {
-      context_.Stop(saved.error());  // whether the topic will be there after a restart is unknown
-    }
+    topics_.pop_back();  // its empty folders are used at the next attempt
     return saved.error();
   }
   packer_->RequestCheckpoint();
@@ -117,11 +116,7 @@ Status EngineCore::AlterTopic(std::string_view name, const TopicConfig& config) 
   const TopicConfig before = topic->config();
   topic->set_config(config);
   Status saved = SaveManifest();
-  if (!saved.ok() && saved.error().code() == ErrorCode::disk_full) {
-    topic->set_config(before);  // the manifest is what it was
-  } else if (!saved.ok()) {
-    context_.Stop(saved.error());
-  }
+  if (!saved.ok()) topic->set_config(before);
   return saved;
 }
 

@@ -10,54 +10,35 @@ and when it is started again, on the same disk and after a power cut, everything
 everything that a reader was shown.
 """
 
-import argparse
 import contextlib
 import os
-import random
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gateway import PATIENCE_S, Failure, Gateway, require, run, wait_until
-from log_check import CONFIG, LogCheck
-from mqtt_clients import Acknowledgements, LoadClients
-from power_disk import CannotMount, PowerDisk
+from crash_test import CrashTest, parser, run_test
+from gateway import PATIENCE_S, Failure, require, run, wait_until
+from mqtt_clients import LoadClients
+from power_disk import PowerDisk
 
 STOPPED = "nothing is accepted until a restart"
 ENDINGS = {"journal": "journal", "segment": ".log"}  # of the file whose flush fails
 SERVER_UNAVAILABLE = 3  # CONNACK's code; also how mosquitto_pub then ends
-SKIPPED = 77
 
 
-class Test:
+class Test(CrashTest):
     def __init__(self, folder, seed, what, direct):
-        self.random = random.Random(seed)
+        self.mount = os.path.join(folder, "mount")
+        super().__init__(folder, seed, os.path.join(self.mount, "data"))
         self.what = what
         self.direct = direct
-        self.folder = folder
-        self.mount = os.path.join(folder, "mount")
-        self.data = os.path.join(self.mount, "data")
-        self.config = os.path.join(folder, "config.toml")
-        with open(self.config, "w", encoding="utf-8") as file:
-            file.write(CONFIG)
-        self.port_file = os.path.join(folder, "port")
-        self.acknowledgements = Acknowledgements()
-        self.check = LogCheck(self.data, self.acknowledgements)
         self.disk = None
-        self.gateway = None
         self.load = None
 
     def mount_disk(self):
         self.disk = PowerDisk(self.mount, os.path.join(self.folder, "image"), self.random.randrange(2**32),
                               direct=self.direct)
-
-    def start(self):
-        self.gateway = Gateway(self.data, self.config).must_start()
-        with open(self.port_file, "w", encoding="utf-8") as file:
-            file.write(str(self.gateway.port))
 
     def start_load(self, kind):
         self.load = LoadClients(self.acknowledgements, self.port_file, kind)
@@ -102,12 +83,12 @@ class Test:
     def run(self):
         try:
             self.mount_disk()
-            self.start()
+            self.start_gateway()
             self.start_load("spread" if self.what == "segment" else "single")
             self.disk.fail_flush(ENDINGS[self.what])
             self.check_stopped()
             self.gateway.kill()
-            self.start()
+            self.start_gateway()
             self.check.verify("after a restart")
             if self.random.random() < 0.5:
                 self.start_load("single")
@@ -118,13 +99,12 @@ class Test:
             self.disk.end()
             self.mount_disk()
             self.check.take_cut()
-            self.start()
+            self.start_gateway()
             self.check.verify("after the power cut")
             self.start_load("spread")
             self.load.drain()
             self.load = None
-            self.gateway.stop()
-            self.check.take_gateway_log(self.gateway.text())
+            self.stop_gateway()
             self.check.verify("after the clean stop")
             self.disk.end()
             self.disk = None
@@ -141,35 +121,19 @@ class Test:
             with contextlib.suppress(Failure):
                 self.disk.end()
 
+    def summary(self):
+        return f"O_DIRECT {'taken' if self.direct else 'refused'}: {self.check.summary()}"
+
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=sorted(ENDINGS))
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    options = parser.parse_args()
-    print(f"{options.what}: seed {options.seed} (SEED={options.seed} repeats its random choices)", flush=True)
+    options = parser()
+    options.add_argument("what", choices=sorted(ENDINGS))
+    options = options.parse_args()
     for direct in (True, False):
-        code = run_once(options.seed, options.what, direct)
+        code = run_test(f"flush-{options.what}", options.seed,
+                        lambda folder, direct=direct: Test(folder, options.seed, options.what, direct))
         if code != 0:
             return code
-    return 0
-
-
-def run_once(seed, what, direct):
-    folder = tempfile.mkdtemp(prefix="tidemark-flush.")
-    test = Test(folder, seed, what, direct)
-    try:
-        test.run()
-    except CannotMount as reason:
-        print(f"skipped: {reason}")
-        shutil.rmtree(folder)
-        return SKIPPED
-    except Failure as failure:
-        print(f"FAILED with O_DIRECT {'taken' if direct else 'refused'}: {failure}\nWhat the last cut has left is "
-              f"kept: {folder}")
-        return 1
-    print(f"O_DIRECT {'taken' if direct else 'refused'}: {test.check.summary()}")
-    shutil.rmtree(folder)
     return 0
 
 

@@ -8,45 +8,26 @@ After every kill all holds that log_check.py says; the gateway starts by itself 
 what consumers were shown that have followed through all kills is, in the end, what the log holds.
 """
 
-import argparse
 import os
-import random
-import shutil
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from crash_test import CrashTest, parser, run_test
 from gateway import Failure, Gateway, require, wait_until
-from log_check import CONFIG, Follower, LogCheck
-from mqtt_clients import Acknowledgements, LoadClients, MosquittoPub, PahoClient
+from log_check import Follower
+from mqtt_clients import LoadClients, MosquittoPub, PahoClient
 
 MOST_LOAD_S = 0.5  # from the first acknowledgement to the kill
 
 
-class Test:
+class Test(CrashTest):
     def __init__(self, folder, seed, rounds):
-        self.random = random.Random(seed)
+        super().__init__(folder, seed, os.path.join(folder, "data"))
         self.rounds = rounds
-        self.data = os.path.join(folder, "data")
-        self.folder = folder
-        self.config = os.path.join(folder, "config.toml")
-        with open(self.config, "w", encoding="utf-8") as file:
-            file.write(CONFIG)
-        self.port_file = os.path.join(folder, "port")
-        self.acknowledgements = Acknowledgements()
-        self.check = LogCheck(self.data, self.acknowledgements)
-        self.gateway = None
         self.load = None
         self.extras = []
         self.followers = []
-
-    def start(self):
-        self.gateway = Gateway(self.data, self.config).must_start()
-        port = self.port_file + ".new"
-        with open(port, "w", encoding="utf-8") as file:
-            file.write(str(self.gateway.port))
-        os.replace(port, self.port_file)
 
     def start_clients(self, round_number):
         if self.load is None:
@@ -78,7 +59,7 @@ class Test:
     def round(self, number):
         if self.random.random() < 0.3:
             self.kill_at_start()
-        self.start()
+        self.start_gateway()
         if number == 1:
             self.followers = [Follower(self.data, topic, os.path.join(self.folder, f"followed-{topic}"))
                               for topic in ("single", "spread")]
@@ -99,16 +80,14 @@ class Test:
             self.check.verify(f"after kill {number}")
 
     def finish(self):
-        self.start()
+        self.start_gateway()
         if self.load is not None:
             self.load.drain()
             self.load = None
         self.check.verify("at the end")
         self.wait_for_followers()
         self.check_followers()
-        self.gateway.stop()
-        self.check.take_gateway_log(self.gateway.text())
-        self.gateway = None
+        self.stop_gateway()
         self.check.verify("after the clean stop")
 
     def wait_for_followers(self):
@@ -159,21 +138,10 @@ class Test:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    options = parser.parse_args()
-    print(f"seed {options.seed} (SEED={options.seed} repeats its random choices)", flush=True)
-    folder = tempfile.mkdtemp(prefix="tidemark-kill.")
-    test = Test(folder, options.seed, options.rounds)
-    try:
-        test.run()
-    except Failure as failure:
-        print(f"FAILED: {failure}\nThe data folder is kept: {test.data}")
-        return 1
-    print(test.summary())
-    shutil.rmtree(folder)
-    return 0
+    options = parser()
+    options.add_argument("--rounds", type=int, default=20)
+    options = options.parse_args()
+    return run_test("kill", options.seed, lambda folder: Test(folder, options.seed, options.rounds))
 
 
 if __name__ == "__main__":

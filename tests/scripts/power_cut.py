@@ -13,44 +13,31 @@ Whether the cut is real is shown by two control writers on the same disk: one ne
 to lose records in most rounds; one flushes after each record, and must lose none.
 """
 
-import argparse
 import contextlib
 import os
-import random
-import shutil
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from crash_test import CrashTest, parser, run_test
 from gateway import Failure, Gateway, require, wait_until
-from log_check import CONFIG, Follower, LogCheck
-from mqtt_clients import Acknowledgements, LoadClients, MosquittoPub, PahoClient
-from power_disk import CannotMount, ControlWriter, PowerDisk
+from log_check import Follower
+from mqtt_clients import LoadClients, MosquittoPub, PahoClient
+from power_disk import ControlWriter, PowerDisk
 
 MOST_LOAD_S = 0.5  # from the first acknowledgement to the cut
 NOT_DIRECT = "direct I/O is refused here"
 LEAST_WRITTEN = 10  # records of each control writer: enough that there is something to lose
-SKIPPED = 77
 
 
-class Test:
+class Test(CrashTest):
     def __init__(self, folder, seed, rounds):
-        self.random = random.Random(seed)
-        self.rounds = rounds
-        self.folder = folder
         self.mount = os.path.join(folder, "mount")
+        super().__init__(folder, seed, os.path.join(self.mount, "data"))
+        self.rounds = rounds
         self.image = os.path.join(folder, "image")
-        self.data = os.path.join(self.mount, "data")
-        self.config = os.path.join(folder, "config.toml")
-        with open(self.config, "w", encoding="utf-8") as file:
-            file.write(CONFIG)
-        self.port_file = os.path.join(folder, "port")
-        self.acknowledgements = Acknowledgements()
-        self.check = LogCheck(self.data, self.acknowledgements)
         self.disk = None
         self.direct = True  # the disk takes O_DIRECT
-        self.gateway = None
         self.clients = []
         self.followers = []
         self.writers = []
@@ -93,11 +80,6 @@ class Test:
         with open(os.path.join(self.folder, "serve.log"), "a", encoding="utf-8") as file:
             file.write(f"{self.gateway.text()}\n--- cut {self.cuts}\n")
         self.gateway = None
-
-    def start_gateway(self):
-        self.gateway = Gateway(self.data, self.config).must_start()
-        with open(self.port_file, "w", encoding="utf-8") as file:
-            file.write(str(self.gateway.port))
 
     def start_clients(self, number):
         kind = self.random.choice(["single", "spread"])
@@ -205,9 +187,7 @@ class Test:
         self.start_gateway()
         self.check.verify("at the end")
         self.check_shown("at the end")
-        self.gateway.stop()
-        self.check.take_gateway_log(self.gateway.text())
-        self.gateway = None
+        self.stop_gateway()
         self.check.verify("after the clean stop")
         require(self.rounds_with_loss * 2 > self.rounds,
                 f"the writer that never flushes has lost something in {self.rounds_with_loss} of {self.rounds} "
@@ -242,25 +222,10 @@ class Test:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    options = parser.parse_args()
-    print(f"seed {options.seed} (SEED={options.seed} repeats its random choices)", flush=True)
-    folder = tempfile.mkdtemp(prefix="tidemark-power.")
-    test = Test(folder, options.seed, options.rounds)
-    try:
-        test.run()
-    except CannotMount as reason:
-        print(f"skipped: {reason}")
-        shutil.rmtree(folder)
-        return SKIPPED
-    except Failure as failure:
-        print(f"FAILED: {failure}\nWhat the last cut has left is kept, and what serve said: {folder}")
-        return 1
-    print(test.summary())
-    shutil.rmtree(folder)
-    return 0
+    options = parser()
+    options.add_argument("--rounds", type=int, default=5)
+    options = options.parse_args()
+    return run_test("power", options.seed, lambda folder: Test(folder, options.seed, options.rounds))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,10 @@ class Failure(Exception):
     """What was expected has not happened."""
 
 
+class Skip(Exception):
+    """What the test needs is not to be had here."""
+
+
 def require(condition, text):
     if not condition:
         raise Failure(text)

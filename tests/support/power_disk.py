@@ -6,13 +6,9 @@ import subprocess
 import threading
 import time
 
-from gateway import PATIENCE_S, Failure, require
+from gateway import PATIENCE_S, Failure, Skip, require
 
 CANNOT_MOUNT = 77
-
-
-class CannotMount(Exception):
-    """There is no FUSE on this machine, or not for us."""
 
 
 class PowerDisk:
@@ -22,9 +18,9 @@ class PowerDisk:
     def __init__(self, mount, image, seed, direct=True):
         program = os.path.join(os.environ["TIDEMARK_BUILD"], "prog_power_disk")
         if not os.path.exists(program):
-            raise CannotMount("prog_power_disk is not built: libfuse3-dev is missing")
+            raise Skip("prog_power_disk is not built: libfuse3-dev is missing")
         if not os.path.exists("/dev/fuse"):
-            raise CannotMount("there is no /dev/fuse")
+            raise Skip("there is no /dev/fuse")
         os.makedirs(mount, exist_ok=True)
         os.makedirs(image, exist_ok=True)
         self.mount = mount
@@ -38,7 +34,7 @@ class PowerDisk:
         except Failure as failure:
             if self._process.wait(PATIENCE_S) == CANNOT_MOUNT:
                 said = self._process.stderr.read().decode(errors="replace").strip()
-                raise CannotMount(f"a FUSE file system cannot be mounted here: {said}") from failure
+                raise Skip(f"a FUSE file system cannot be mounted here: {said}") from failure
             raise
         require(first == "mounted", f"prog_power_disk says: {first}")
 
