@@ -20,7 +20,10 @@ namespace {
 
 // A command that has the store open does so for a moment only.
 constexpr int64_t kLockPatienceUs = 1'000'000;
-constexpr auto kLockPause = std::chrono::milliseconds(20);
+constexpr auto kRetryPause = std::chrono::milliseconds(20);
+// The port of a process that was just killed is free once the kernel has closed what io_uring
+// watched for it.
+constexpr int64_t kPortPatienceUs = 5'000'000;
 // The loop wakes when something happens; this only bounds what an oversight could cost.
 constexpr int64_t kIdleWaitUs = 1'000'000;
 // A local request waits for room in the engine, whose coming is no event of its own.
@@ -100,7 +103,7 @@ Status Gateway::OpenStore() {
     if (engine.error().code() != ErrorCode::locked || NowUs() >= deadline_us) {
       return engine.error();
     }
-    std::this_thread::sleep_for(kLockPause);
+    std::this_thread::sleep_for(kRetryPause);
   }
 }
 
@@ -153,6 +156,17 @@ Status Gateway::MakeTopics() {
   return {};
 }
 
+Result<std::unique_ptr<ingest::MqttServer>> Gateway::StartServer(
+    const ingest::MqttOptions& options) {
+  const int64_t deadline_us = NowUs() + kPortPatienceUs;
+  for (;;) {
+    auto server = ingest::MqttServer::Start(*loop_, base::SystemClock(), *engine_, options);
+    const bool in_use = !server.ok() && server.error().system_errno() == EADDRINUSE;
+    if (!in_use || NowUs() >= deadline_us) return server;
+    std::this_thread::sleep_for(kRetryPause);
+  }
+}
+
 Status Gateway::StartMqtt() {
   for (const std::string& text : config_.mqtt_listen) {
     const auto address = io::ParseAddress(text);
@@ -164,8 +178,7 @@ Status Gateway::StartMqtt() {
     options.max_packet_bytes = config_.mqtt_max_packet_bytes;
     options.routes = config_.mqtt_routes;
     options.default_route = config_.mqtt_default_route;
-    auto server =
-        ingest::MqttServer::Start(*loop_, base::SystemClock(), *engine_, std::move(options));
+    auto server = StartServer(options);
     if (!server.ok()) return server.error();
     mqtt_.push_back(std::move(*server));
   }

@@ -43,6 +43,7 @@ class Gateway {
   Status OpenStore();
   Status MakeTopics();
   Status MakeTopic(const TopicToCreate& topic);
+  Result<std::unique_ptr<ingest::MqttServer>> StartServer(const ingest::MqttOptions& options);
   Status StartMqtt();
   Status WatchSignals();
   void Turn(int64_t max_wait_us);

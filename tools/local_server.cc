@@ -22,6 +22,14 @@ bool IsOurUser(const io::Socket& socket) {
   return peer.uid == ::geteuid() || peer.uid == 0;
 }
 
+// The data folder is ours, so that nobody who listens here has a part in it. There may be somebody:
+// what a process had io_uring watch is closed by the kernel a moment after it was killed and
+// reaped.
+void RemoveSocket(const std::string& path) {
+  struct stat about {};
+  if (::lstat(path.c_str(), &about) == 0 && S_ISSOCK(about.st_mode)) (void)::unlink(path.c_str());
+}
+
 }  // namespace
 
 LocalServer::LocalServer(io::Loop& loop, Engine& engine) : loop_(loop), engine_(engine) {
@@ -36,6 +44,7 @@ LocalServer::LocalServer(io::Loop& loop, Engine& engine) : loop_(loop), engine_(
 LocalServer::~LocalServer() { TIDEMARK_CHECK(ended()); }
 
 Status LocalServer::Listen(const std::string& path) {
+  RemoveSocket(path);
   auto listener = io::ListenUnix(path);
   if (!listener.ok()) return listener.error();
   if (::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0) {

@@ -40,6 +40,30 @@ grep -q 'not stopped cleanly; replayed [0-9]* commits, [0-9]* records, [0-9]* jo
 expect "1000" "$("$tidemark" consume --data "$data" mqtt -e | wc -l)"
 stop_serve
 
+echo "-- a port that is not free yet"
+/usr/bin/python3 - "$work/held_port" <<'END' &
+import os, signal, socket, sys
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+with open(sys.argv[1] + ".new", "w") as file:
+    file.write(str(listener.getsockname()[1]))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+signal.pause()
+END
+holder=$!
+children+=("$holder")
+wait_for [ -e "$work/held_port" ]
+: >"$work/serve.err"
+"$tidemark" serve --data "$data" --mqtt "127.0.0.1:$(cat "$work/held_port")" 2>"$work/serve.err" &
+serve_pid=$!
+# It says so before it listens.
+wait_for grep -q 'stopped cleanly before' "$work/serve.err"
+kill "$holder"
+wait_for serve_is_ready_or_gone
+grep -q '^ready mqtt=' "$work/serve.err" || fail "serve did not wait for its port: $(cat "$work/serve.err")"
+stop_serve
+
 echo "-- after a failed write"
 start_serve "$data"
 seq 10 | "$tidemark" produce --data "$data" mqtt 2>/dev/null

@@ -41,7 +41,9 @@ class LocalServerTest : public ::testing::Test {
     auto engine = storage::OpenEngine(*environment_, options);
     ASSERT_TRUE(engine.ok()) << engine.error().ToString();
     engine_ = std::move(*engine);
-    ASSERT_TRUE(engine_->CreateTopic("mqtt", 1, {}).ok());
+    if (engine_->FindTopic("mqtt") == nullptr) {
+      ASSERT_TRUE(engine_->CreateTopic("mqtt", 1, {}).ok());
+    }
     path_ = io::JoinPath(data_dir, kSocketName);
     server_ = std::make_unique<LocalServer>(*loop_, *engine_);
     const Status listening = server_->Listen(path_);
@@ -57,6 +59,15 @@ class LocalServerTest : public ::testing::Test {
     engine_.reset();
     worker_.reset();
     loop_.reset();
+  }
+
+  // What a killed process had io_uring watch is closed by the kernel only after it was reaped.
+  void StartWhereADeadProcessStillListens() {
+    const std::string data_dir = directory_.File("store");
+    Stop();
+    const auto dead = io::ListenUnix(io::JoinPath(data_dir, kSocketName));
+    ASSERT_TRUE(dead.ok()) << dead.error().ToString();
+    Start(data_dir);
   }
 
   void Turn() { server_->Advance(engine_->Poll(std::chrono::milliseconds(1))); }
@@ -108,6 +119,15 @@ class LocalServerTest : public ::testing::Test {
   std::unique_ptr<LocalServer> server_;
   MessageParser parser_{MessageParser::kResponseLimits};
 };
+
+TEST_F(LocalServerTest, TakesThePlaceOfADeadProcessForWhichTheKernelStillListens) {
+  StartWhereADeadProcessStillListens();
+  const io::Socket client = Connect();
+  Send(client, Hello());
+  const auto answer = Receive(client, &parser_);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->head["ok"], true);
+}
 
 TEST_F(LocalServerTest, TheSocketIsForThisUserAlone) {
   struct stat about {};
