@@ -18,7 +18,8 @@ void Simulation::ObserveEnds() {
   for (auto& [name, topic] : model_.topics) {
     for (size_t i = 0; i < topic.partitions.size() && !topic.deleting; ++i) {
       const auto target = TargetOf(name, static_cast<int32_t>(i));
-      if (!target) return;
+      if (failed()) return;
+      if (!target) continue;
       const int64_t durable = target->partition->durable_end_offset();
       if (durable < target->expected->acknowledged)
         Fail(target->name + ": the durable end went back to " + std::to_string(durable));

@@ -62,6 +62,9 @@ std::optional<Simulation::Target> Simulation::TargetOf(const std::string& topic,
   target.model = &found->second;
   target.topic = engine_->FindTopic(topic);
   target.index = index;
+  // A stopped engine shows no topic that it could not write down, though a restart may find it.
+  const bool unknown = !found->second.must_exist && !engine_->health().ok();
+  if (target.topic == nullptr && unknown) return std::nullopt;
   if (target.topic == nullptr || target.topic->partition(index) == nullptr) {
     Fail("topic " + topic + " is not there");
     return std::nullopt;

@@ -163,6 +163,31 @@ TEST_F(FaultTest, WhatTheDiskHasNoRoomForIsRefusedBeforeItIsTooLate) {
   EXPECT_TRUE(engine_->health().ok());
 }
 
+TEST_F(FaultTest, WhatCouldNotBeWrittenDownOfATopicIsNotShownAndTheEngineStops) {
+  OpenInFaultWorld();
+  Partition& partition = MakeTopic("t");
+  AppendDurably(partition, ValueOf(0));
+  const TopicConfig before = engine_->FindTopic("t")->config();
+  bool failing = true;
+  world_.plan = [&](Call call, const std::string& path) {
+    return failing && call == Call::write && path.find("manifest") != std::string::npos ? EIO : 0;
+  };
+  EXPECT_EQ(engine_->CreateTopic("u", 1, {}).error().code(), ErrorCode::io_error);
+  ExpectStopped(partition);
+  EXPECT_EQ(engine_->FindTopic("u"), nullptr);
+  EXPECT_EQ(engine_->Topics().size(), 1U);
+  Crash();
+  failing = false;
+  OpenInFaultWorld();
+  failing = true;
+  TopicConfig changed = before;
+  changed.segment_bytes *= 2;
+  EXPECT_EQ(engine_->AlterTopic("t", changed).error().code(), ErrorCode::io_error);
+  ExpectStopped(PartitionOf("t"));
+  EXPECT_EQ(engine_->FindTopic("t")->config(), before);
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 1);
+}
+
 // Else a power cut may take the whole folder: its entry stands in a folder that is not ours.
 TEST_F(FaultTest, TheEntryOfANewStoresFolderIsFlushedBeforeAnythingIsAccepted) {
   bool all = false;
