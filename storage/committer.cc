@@ -54,8 +54,20 @@ void Committer::Carry(PartitionCore& partition) {
 
 void Committer::DeleteTopic(const base::Uuid& topic_id) { deletions_.push_back(topic_id); }
 
+void Committer::MoveLogStart(PartitionCore& partition, int64_t offset) {
+  TIDEMARK_CHECK(offset <= partition.durable_end_offset());
+  if (offset <= partition.log_start_wanted()) return;
+  partition.log_start_target = offset;
+  if (partition.in_log_start_list) return;
+  partition.in_log_start_list = true;
+  log_starts_.push_back(&partition);
+}
+
 void Committer::Forget(PartitionCore& partition) {
   TIDEMARK_CHECK(!in_flight());
+  std::erase(log_starts_, &partition);
+  std::erase(log_starts_moved_, &partition);
+  partition.in_log_start_list = false;
   std::erase(dirty_, &partition);
   std::erase(carries_, &partition);
   std::erase(packable_, &partition);
@@ -65,7 +77,8 @@ void Committer::Forget(PartitionCore& partition) {
 }
 
 bool Committer::Due() const {
-  if (!carries_.empty() || !deletions_.empty() || witness_wanted_) return true;
+  if (!carries_.empty() || !deletions_.empty() || !log_starts_.empty() || witness_wanted_)
+    return true;
   if (dirty_.empty()) return false;
   return all_due_ || earliest_due_us_ <= context_.now_us ||
          context_.unsubmitted_bytes >= std::min(kBufferedCommitBytes, journal_.max_frame_bytes());
@@ -78,7 +91,7 @@ int64_t Committer::next_due_us() const {
 
 bool Committer::idle() const {
   return !in_flight() && dirty_.empty() && carries_.empty() && deletions_.empty() &&
-         !witness_wanted_;
+         log_starts_.empty() && !witness_wanted_;
 }
 
 void Committer::MaybeStart() {
@@ -104,6 +117,7 @@ void Committer::GatherAll() {
     deletions_in_flight_.push_back(deletions_.back());
     deletions_.pop_back();
   }
+  GatherLogStarts();
   // Who waits for durability goes first.
   bool room = true;
   for (auto wanted : {PartitionCore::Dirty::durable, PartitionCore::Dirty::buffered}) {
@@ -130,6 +144,24 @@ void Committer::GatherAll() {
     return true;
   });
   if (dirty_.empty()) all_due_ = false;
+}
+
+// A frame names the offsets that are given up, from the old log start to the new one.
+void Committer::GatherLogStarts() {
+  std::erase_if(log_starts_, [this](PartitionCore* partition) {
+    if (!journal_.Fits(1, 0)) return false;
+    partition->in_log_start_list = false;
+    if (partition->deleted) return true;
+    Journal::Frame frame;
+    frame.entry.kind = FrameKind::log_start;
+    frame.entry.topic_id = partition->topic().description().id;
+    frame.entry.partition = partition->index();
+    frame.entry.first_offset = partition->log_start_offset();
+    frame.entry.end_offset = partition->log_start_target;
+    journal_.Gather(frame);
+    log_starts_in_flight_.emplace_back(partition, partition->log_start_target);
+    return true;
+  });
 }
 
 bool Committer::GatherPartition(PartitionCore& partition) {
@@ -206,6 +238,11 @@ void Committer::Complete(bool written) {
     first_tombstone_sequence_ = std::min(first_tombstone_sequence_, sequence_in_flight_);
   }
   deletions_in_flight_.clear();
+  for (const auto& [partition, offset] : log_starts_in_flight_) {
+    partition->SetLogStart(offset);
+    log_starts_moved_.push_back(partition);
+  }
+  log_starts_in_flight_.clear();
   last_commit_us_ = context_.now_us;
 }
 
@@ -215,6 +252,9 @@ void Committer::TakeMoved(std::vector<Partition*>* moved) {
 }
 
 std::vector<PartitionCore*> Committer::TakeCarried() { return std::exchange(carried_, {}); }
+std::vector<PartitionCore*> Committer::TakeLogStarts() {
+  return std::exchange(log_starts_moved_, {});
+}
 std::vector<PartitionCore*> Committer::TakePackable() { return std::exchange(packable_, {}); }
 std::vector<base::Uuid> Committer::TakeDurableDeletions() {
   return std::exchange(durable_deletions_, {});

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "storage/context.h"
@@ -26,6 +27,10 @@ class Committer {
   void Carry(PartitionCore& partition);
   // The deletion of a topic shall be in the next commit. It is done when done_deletions() names it.
   void DeleteTopic(const base::Uuid& topic_id);
+  // The log start of `partition` shall be `offset`: in the next commit. TakeLogStarts() names it
+  // when that is durable.
+  void MoveLogStart(PartitionCore& partition, int64_t offset);
+  std::vector<PartitionCore*> TakeLogStarts();
   // Forgets a partition of a deleted topic. No commit may be in flight.
   void Forget(PartitionCore& partition);
   // Deletions that have become durable since the last call.
@@ -75,6 +80,7 @@ class Committer {
   };
   bool Due() const;
   void GatherAll();
+  void GatherLogStarts();
   // False: the commit is full.
   bool GatherPartition(PartitionCore& partition);
   bool GatherRun(PartitionCore& partition, Run& run, bool from_start);
@@ -87,8 +93,10 @@ class Committer {
   std::vector<PartitionCore*> dirty_;  // in the order in which they became so
   std::vector<PartitionCore*> carries_;
   std::vector<base::Uuid> deletions_;
-  std::vector<Piece> pieces_;  // in the commit that is in flight
+  std::vector<PartitionCore*> log_starts_;  // to be moved
+  std::vector<Piece> pieces_;               // in the commit that is in flight
   std::vector<base::Uuid> deletions_in_flight_;
+  std::vector<std::pair<PartitionCore*, int64_t>> log_starts_in_flight_;
   uint64_t sequence_in_flight_ = 0;
   uint64_t first_tombstone_sequence_ = UINT64_MAX;
   int64_t earliest_due_us_ = INT64_MAX;
@@ -100,6 +108,7 @@ class Committer {
   std::vector<Partition*> moved_;
   std::vector<PartitionCore*> carried_;
   std::vector<PartitionCore*> packable_;
+  std::vector<PartitionCore*> log_starts_moved_;
   std::vector<base::Uuid> durable_deletions_;
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,11 @@ constexpr Pressure PressureOf(uint64_t used, uint64_t capacity) {
   return Pressure::none;
 }
 
+// What a file takes beyond its bytes at most: blocks are whole.
+inline constexpr uint64_t kFileSlackBytes = 4096;
+// A segment's files.
+inline constexpr uint64_t kSegmentSlackBytes = 3 * kFileSlackBytes;
+
 // Room on the disk. Every record that is not packed yet has its worst-case segment and index bytes
 // reserved here when it is admitted, so that packing never lacks what admission promised.
 class SpaceLedger {
@@ -43,6 +49,8 @@ class SpaceLedger {
     reserved_ -= reserved < reserved_ ? reserved : reserved_;
     room_ -= written < room_ ? written : room_;
   }
+  // Files that took so much are gone.
+  void Credit(uint64_t bytes) { room_ += bytes; }
   uint64_t reserved() const { return reserved_; }
   uint64_t room() const { return room_; }
 
@@ -68,6 +76,8 @@ struct Context {
   size_t reads_in_flight = 0;        // readers' operations that the loop has
   OpenSegments open_segments;
   uint64_t unsubmitted_bytes = 0;  // appended, not handed to a commit yet
+  // Whether old segments can be given up, or are just being, for an append that has no room.
+  std::function<bool()> can_make_room = [] { return false; };
   int64_t now_us = 0;              // monotonic, as of this turn
 
   // A clock that never steps back within an opening nor from one to the next.

@@ -15,6 +15,9 @@ Result<int64_t> Partition::Append(const Record& record, Durability durability) {
 Result<int64_t> Partition::Append(const Record& record) {
   return core_->Append(record, core_->topic().config().durability);
 }
+Status Partition::DeleteRecords(int64_t before_offset) {
+  return core_->DeleteRecords(before_offset);
+}
 int64_t Partition::log_start_offset() const { return core_->log_start_offset(); }
 int64_t Partition::durable_end_offset() const { return core_->durable_end_offset(); }
 int64_t Partition::end_offset() const { return core_->end_offset(); }

@@ -85,6 +85,7 @@ Status EngineCore::OpenStore() {
   context_.RefreshNow();
   RefreshRoom();
   scrubber_ = std::make_unique<Scrubber>(context_, topics_);
+  retention_ = std::make_unique<Retention>(context_, *committer_, topics_);
   report_.duration_us = context_.now_us - began_us;
   return {};
 }
@@ -212,6 +213,7 @@ bool EngineCore::TakeIn() {
   // A deletion needs a moment in which the worker has no part in the topic.
   if (!deletions_ready()) {
     packer_->Advance();
+    if (retention_) retention_->Advance();
     if (scrubber_) scrubber_->Advance();
   }
   return any;
@@ -223,6 +225,7 @@ int64_t EngineCore::WaitFor(int64_t max_wait_us) const {
   if (!context_.health.ok()) return max_wait_us;
   int64_t due_us = committer_->next_due_us();
   if (packer_->idle()) due_us = std::min(due_us, packer_->retry_at_us());
+  if (retention_ && !deletions_ready()) due_us = std::min(due_us, retention_->next_due_us());
   if (scrubber_ && !deletions_ready()) due_us = std::min(due_us, scrubber_->next_due_us());
   if (committer_->needs_witness() && committer_->idle()) {
     due_us = std::min(due_us, committer_->last_commit_us() + kWitnessIdleUs);
@@ -238,30 +241,12 @@ void EngineCore::MaybeWitness() {
     committer_->RequestWitness();
 }
 
-// With a byte budget, what is there already counts: every file of the store by its size.
+// With a byte budget, what is there already counts.
 Status EngineCore::CountStore() {
   if (context_.options.store_bytes == 0) return {};
-  io::FileSystem& files = context_.environment.files;
-  uint64_t used = 0;
-  std::vector<std::string> folders = {context_.options.data_dir};
-  while (!folders.empty()) {
-    const std::string folder = std::move(folders.back());
-    folders.pop_back();
-    auto entries = files.List(folder);
-    if (!entries) return entries.error();
-    for (const io::DirectoryEntry& entry : *entries) {
-      const std::string path = io::JoinPath(folder, entry.name);
-      if (entry.is_directory) {
-        folders.push_back(path);
-        continue;
-      }
-      auto file = files.Open(path, {});
-      auto size = file ? (*file)->Size() : Result<uint64_t>(file.error());
-      if (size) used += *size;  // a socket, or gone again: takes nothing
-    }
-  }
-  context_.space.SetRoom(context_.options.store_bytes -
-                         std::min(used, context_.options.store_bytes));
+  const auto used = BytesOfStore(context_.environment.files, context_.options.data_dir);
+  if (!used) return used.error();
+  context_.space.SetRoom(RoomInBudget(context_.options.store_bytes, *used));
   return {};
 }
 
@@ -323,10 +308,12 @@ Status EngineCore::DrainForClose() {
 
 Status EngineCore::Close() {
   scrubber_->Stop();
+  retention_->Stop();
   Status done = CommitForClose();
   if (done.ok()) done = DrainForClose();
   if (done.ok())
-    done = WaitUntil([this] { return packer_->idle() && !packer_->checkpoint_pending(); });
+    done = WaitUntil(
+        [this] { return packer_->idle() && !packer_->checkpoint_pending() && retention_->idle(); });
   if (done.ok()) done = packer_->FinishWriters();
   if (done.ok() && committer_->needs_witness()) {
     committer_->RequestWitness();

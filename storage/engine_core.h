@@ -21,6 +21,7 @@
 #include "storage/packer.h"
 #include "storage/partition.h"
 #include "storage/reader.h"
+#include "storage/retention.h"
 #include "storage/scrubber.h"
 #include "tidemark/engine.h"
 
@@ -89,9 +90,10 @@ class EngineCore {
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Committer> committer_;
   std::unique_ptr<Packer> packer_;
-  std::unique_ptr<Scrubber> scrubber_;  // null until the store is recovered
-  std::vector<TopicCore*> deleting_;    // their files are still there
-  std::vector<TopicCore*> doomed_;      // of these, whose tombstone is not durable yet
+  std::unique_ptr<Scrubber> scrubber_;    // null until the store is recovered
+  std::unique_ptr<Retention> retention_;  // the same
+  std::vector<TopicCore*> deleting_;      // their files are still there
+  std::vector<TopicCore*> doomed_;        // of these, whose tombstone is not durable yet
   std::vector<Partition*> moved_;
   int64_t next_room_refresh_us_ = INT64_MIN;
 };

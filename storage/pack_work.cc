@@ -21,6 +21,11 @@ constexpr uint64_t kUnflushedShare = 8;
 // From so many files on, one syncfs is cheaper than flushing them one by one.
 constexpr size_t kFlushAllFiles = 64;
 constexpr int64_t kRetryDiskFullUs = 1'000'000;
+// Of a budget, what one segment may take, and all active ones together; but not so little that a
+// segment's three files take more than what is in them.
+constexpr uint64_t kSegmentShare = 32;
+constexpr uint64_t kActiveShare = 4;
+constexpr uint64_t kLeastSegmentBytes = uint64_t{64} << 10;
 constexpr int kLevelUnderSomePressure = 6;
 constexpr int kLevelUnderHighPressure = 1;
 
@@ -120,6 +125,18 @@ int Packer::LevelUnderPressure(const TopicConfig& config, record::Codec* codec) 
                   pressure == Pressure::some ? kLevelUnderSomePressure : kLevelUnderHighPressure);
 }
 
+// With a small budget segments are rolled early: what is dropped is a segment at least, and active
+// ones cannot be.
+int64_t Packer::SegmentBytes(const TopicConfig& config) const {
+  const uint64_t budget = context_.options.store_bytes;
+  if (budget == 0) return config.segment_bytes;
+  size_t partitions = 1;
+  for (const auto& topic : topics_) partitions += topic->deleted ? 0 : topic->partitions().size();
+  const uint64_t most = std::clamp(budget / kActiveShare / partitions, kLeastSegmentBytes,
+                                   std::max(kLeastSegmentBytes, budget / kSegmentShare));
+  return std::min(config.segment_bytes, static_cast<int64_t>(most));
+}
+
 bool Packer::StartPack() {
   auto work = std::make_shared<PackWork>();
   uint64_t bytes = 0;
@@ -146,7 +163,7 @@ bool Packer::StartPack() {
     item.level = LevelUnderPressure(config, &item.codec);
     item.active_base_offset = partition.active_base_offset();
     item.flushed_bytes = partition.active_flushed_bytes();
-    item.segment_bytes = config.segment_bytes;
+    item.segment_bytes = SegmentBytes(config);
     item.index_interval_bytes = static_cast<uint32_t>(config.index_interval_bytes);
     work->items.push_back(std::move(item));
   }
@@ -213,8 +230,9 @@ void Packer::FinishPackItem(PackItem& item) {
   for (size_t i = 0; i < item.runs.size(); ++i) {
     const AppendedBatch& batch = item.appended[i];
     item.runs[i]->set_state(Run::State::packed);
-    if (batch.new_segment) partition.unflushed_segments.push_back(batch.segment_base_offset);
     const uint64_t written = batch.header.total_bytes();
+    partition.unflushed_segments[batch.segment_base_offset] = batch.position + written;
+    if (batch.new_segment) context_.space.Settle(0, kSegmentSlackBytes);
     context_.space.Settle(PartitionCore::ReservedFor(*item.runs[i]),
                           written + PartitionCore::kIndexBytesPerRun);
     unflushed_bytes_ += written;

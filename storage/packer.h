@@ -72,6 +72,7 @@ class Packer {
   Pressure CurrentPressure() const;
   int LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const;
 
+  int64_t SegmentBytes(const TopicConfig& config) const;
   bool EnsureWriterToFinish(PartitionCore& partition);
   bool StartPack();
   void FinishPack(PackWork& work);

@@ -56,7 +56,8 @@ Status PartitionCore::CheckAdmission(const Record& record) const {
   if (context_.memory_bytes() + bytes > limit || !committer_.HasJournalRoom(bytes)) {
     return Error(ErrorCode::busy);
   }
-  if (!context_.space.Fits(bytes + kRunOverheadBytes)) return Error(ErrorCode::disk_full);
+  if (!context_.space.Fits(bytes + kRunOverheadBytes))
+    return Error(context_.can_make_room() ? ErrorCode::busy : ErrorCode::disk_full);
   return {};
 }
 
@@ -283,6 +284,23 @@ void PartitionCore::DropPackedBelow(int64_t offset) {
   }
 }
 
+Status PartitionCore::DeleteRecords(int64_t before_offset) {
+  if (deleted) return Error(ErrorCode::unknown_topic, "the topic was deleted");
+  if (!context_.health.ok()) return context_.health;
+  if (before_offset < 0 || before_offset > durable_end_offset_) {
+    return Error(ErrorCode::offset_out_of_range,
+                 "offset " + std::to_string(before_offset) + " is outside 0 to " +
+                     std::to_string(durable_end_offset_) + ", the end of what is durable");
+  }
+  if (before_offset > log_start_wanted()) committer_.MoveLogStart(*this, before_offset);
+  return {};
+}
+
+void PartitionCore::SetLogStart(int64_t offset) {
+  TIDEMARK_CHECK(offset >= log_start_offset_);
+  log_start_offset_ = offset;
+}
+
 void PartitionCore::DropRuns() {
   for (const auto& run : runs_) {
     context_.tail_memory_bytes -= run->memory_bytes();
@@ -308,8 +326,11 @@ void PartitionCore::SetFlushed(int64_t active_base, uint64_t flushed_bytes, int6
   TIDEMARK_CHECK(packed_end >= packed_end_offset_ && packed_end <= durable_end_offset_);
   // What was opened of the segment that has grown, or has been finished, is to be opened anew.
   if (auto active = segments_.find(active_base_offset_); active != segments_.end())
-    active->second = {};
-  for (int64_t base : unflushed_segments) segments_[base] = {};
+    active->second.opened.reset();
+  for (const auto& [base, log_bytes] : unflushed_segments) {
+    segments_[base] = {};
+    segments_[base].log_bytes = log_bytes;
+  }
   unflushed_segments.clear();
   active_base_offset_ = active_base;
   active_flushed_bytes_ = flushed_bytes;

@@ -7,6 +7,7 @@
 // what lies below durable_end. Belongs to the core's thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -47,6 +48,13 @@ class PartitionCore {
   int64_t durable_end_offset() const { return durable_end_offset_; }
   int64_t end_offset() const { return end_offset_; }
   void set_durable_end_offset(int64_t offset) { durable_end_offset_ = offset; }
+
+  // Gives up what lies below `before_offset`: log_start_offset() moves there once a commit holds
+  // it.
+  Status DeleteRecords(int64_t before_offset);
+  // Where it is going: what lies below is given up, though that may not be durable yet.
+  int64_t log_start_wanted() const { return std::max(log_start_offset_, log_start_target); }
+  void SetLogStart(int64_t offset);
 
   // --- Recovery ---
   void Restore(int64_t log_start, int64_t packed_end, int64_t active_base, uint64_t flushed_bytes,
@@ -97,16 +105,19 @@ class PartitionCore {
   // --- What the committer and the packer keep here ---
   enum class Dirty : uint8_t { no, buffered, durable };
   Dirty dirty = Dirty::no;
-  int64_t commit_due_us = 0;   // when it is to be in a commit at the latest
+  int64_t commit_due_us = 0;     // when it is to be in a commit at the latest
+  int64_t log_start_target = 0;  // in the next commit, if it lies above the log start
+  bool in_log_start_list = false;
   bool in_carry_list = false;  // some of its runs go into the next commits once more
   bool reclaiming = false;     // the packer waits for this partition
   bool in_pack_queue = false;
   bool deleted = false;
-  bool moved = false;                       // named by the poll that runs
-  bool indexes_finished = true;             // of the active segment, by the last clean stop
-  std::unique_ptr<SegmentWriter> writer;    // the worker's while work is with it
-  bool writer_dirty = false;                // has unflushed batches
-  std::vector<int64_t> unflushed_segments;  // made since the last flush
+  bool moved = false;                     // named by the poll that runs
+  bool indexes_finished = true;           // of the active segment, by the last clean stop
+  std::unique_ptr<SegmentWriter> writer;  // the worker's while work is with it
+  bool writer_dirty = false;              // has unflushed batches
+  // Segments written to since the last flush, and how long their logs are.
+  std::map<int64_t, uint64_t> unflushed_segments;
 
  private:
   Status CheckAdmission(const Record& record) const;

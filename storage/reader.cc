@@ -79,6 +79,10 @@ Result<ReadState> ReaderCore::Next() {
 Result<ReaderCore::Step> ReaderCore::TakeStep() {
   if (partition_.deleted) return Error(ErrorCode::unknown_topic, "the topic was deleted");
   if (pending_) return TakePending();
+  if (position_ < partition_.log_start_offset() && wanted_timestamp_ms_) {
+    ForgetSegment();  // what a search was passing over is given up
+    position_ = partition_.log_start_offset();
+  }
   if (position_ < partition_.log_start_offset()) {
     return Error(ErrorCode::offset_out_of_range, "offset " + std::to_string(position_) +
                                                      " is below the log start offset " +

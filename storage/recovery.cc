@@ -16,12 +16,21 @@ Recovery::Recovery(Context& context, Journal& journal, TopicList& topics, Recove
 
 void Recovery::TellDamage(const PartitionCore& partition, int64_t first, int64_t end,
                           const std::string& cause) {
-  if (first >= end) return;
-  const std::string& topic = partition.topic().description().name;
-  report_.damage.push_back({topic, partition.index(), first, end, cause});
-  context_.Tell(NoticeLevel::error, topic + "-" + std::to_string(partition.index()) + ": offsets " +
-                                        std::to_string(first) + " to " + std::to_string(end - 1) +
-                                        " are lost: " + cause);
+  if (first < end) damage_.emplace_back(&partition, Loss{first, end, cause});
+}
+
+void Recovery::ReportDamage() {
+  for (const auto& [partition, loss] : damage_) {
+    const int64_t first = std::max(loss.first_offset, partition->log_start_offset());
+    if (first >= loss.end_offset) continue;
+    const std::string& topic = partition->topic().description().name;
+    report_.damage.push_back({topic, partition->index(), first, loss.end_offset, loss.cause});
+    context_.Tell(NoticeLevel::error, topic + "-" + std::to_string(partition->index()) +
+                                          ": offsets " + std::to_string(first) + " to " +
+                                          std::to_string(loss.end_offset - 1) +
+                                          " are lost: " + loss.cause);
+  }
+  damage_.clear();
 }
 
 // --- The journal ---
@@ -76,6 +85,7 @@ Status Recovery::ReplayJournal(const Checkpoint* checkpoint, bool brand_new, boo
     if (deleted_topics_.contains(topic->description().id)) continue;
     for (const auto& partition : topic->partitions()) FinishPartition(*partition, journal_lost);
   }
+  ReportDamage();
   return {};
 }
 
@@ -141,6 +151,7 @@ void Recovery::NoteLosses(const FoundCommit& commit) {
                             (commit.last ? " is torn or damaged" : " is damaged");
   for (const DirectoryEntry& entry : commit.directory) {
     if (entry.kind == FrameKind::topic_deleted) deleted_topics_.insert(entry.topic_id);
+    NoteLogStart(entry);
     PartitionCore* partition = Find(entry);
     if (entry.kind != FrameKind::records || partition == nullptr) continue;
     PartitionState& state = states_[partition];
@@ -150,11 +161,21 @@ void Recovery::NoteLosses(const FoundCommit& commit) {
   }
 }
 
+// What an intact directory says counts, also beside damaged data: it was acknowledged, or might
+// have been.
+void Recovery::NoteLogStart(const DirectoryEntry& entry) {
+  if (entry.kind != FrameKind::log_start) return;
+  PartitionCore* partition = Find(entry);
+  if (partition != nullptr && entry.end_offset > partition->log_start_offset())
+    partition->SetLogStart(entry.end_offset);
+}
+
 Status Recovery::ApplyFrames(const FoundCommit& commit, base::ByteSpan data) {
   for (const DirectoryEntry& entry : commit.directory) {
     const base::ByteSpan frame = data.first(entry.data_bytes);
     data = data.subspan(entry.data_bytes);
     if (entry.kind == FrameKind::topic_deleted) deleted_topics_.insert(entry.topic_id);
+    NoteLogStart(entry);
     if (entry.kind == FrameKind::records) ApplyRecords(commit, entry, frame);
   }
   constexpr uint64_t kRelieveShare = 4;  // above three quarters
@@ -212,6 +233,7 @@ void Recovery::FinishPartition(PartitionCore& partition, bool journal_lost) {
                    ": the checkpoint knows of more records than segments and journal hold");
     partition.SkipTo(state.durable_end_offset);
   }
+  partition.SkipTo(partition.log_start_offset());  // damage may have taken the records up to it
   if (!state.unknown && !journal_lost) return;
   TellDamage(partition, partition.end_offset(), partition.end_offset() + kUnknownGapOffsets,
              std::string(journal_lost ? "the journal is lost"

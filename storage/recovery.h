@@ -68,8 +68,10 @@ class Recovery {
   Status QuarantineCommit(const FoundCommit& commit);
   void FinishPartition(PartitionCore& partition, bool journal_lost);
   PartitionCore* Find(const DirectoryEntry& entry) const;
+  void NoteLogStart(const DirectoryEntry& entry);
   void TellDamage(const PartitionCore& partition, int64_t first, int64_t end,
                   const std::string& cause);
+  void ReportDamage();
 
   Context& context_;
   Journal& journal_;
@@ -83,6 +85,8 @@ class Recovery {
   bool folders_made_ = false;
   std::set<base::Uuid> deleted_topics_;
   std::map<const PartitionCore*, PartitionState> states_;
+  // Told at the end: a later commit may have given up what is lost.
+  std::vector<std::pair<const PartitionCore*, Loss>> damage_;
 };
 
 // No offset of a partition whose last records are unknown may ever name two records: it goes on so

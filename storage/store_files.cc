@@ -184,4 +184,33 @@ Result<StoreFiles> OpenStoreFiles(Context& context) {
   return store;
 }
 
+Result<uint64_t> BytesOfStore(io::FileSystem& files, const std::string& data_dir) {
+  uint64_t used = 0;
+  std::vector<std::string> folders = {data_dir};
+  while (!folders.empty()) {
+    const std::string folder = std::move(folders.back());
+    folders.pop_back();
+    auto entries = files.List(folder);
+    if (!entries) return entries.error();
+    for (const io::DirectoryEntry& entry : *entries) {
+      const std::string path = io::JoinPath(folder, entry.name);
+      if (entry.is_directory) {
+        folders.push_back(path);
+        continue;
+      }
+      auto file = files.Open(path, {});
+      auto size = file ? (*file)->Size() : Result<uint64_t>(file.error());
+      if (size) used += *size + kFileSlackBytes;  // a socket, or gone again: takes nothing
+    }
+  }
+  return used;
+}
+
+uint64_t RoomInBudget(uint64_t budget_bytes, uint64_t used_bytes) {
+  // For folders, for the copies of a manifest that is being replaced, and for the blocks of
+  // segments that are just being made.
+  constexpr uint64_t kMarginShare = 64;
+  return budget_bytes - std::min(used_bytes + budget_bytes / kMarginShare, budget_bytes);
+}
+
 }  // namespace tidemark::storage

@@ -23,4 +23,9 @@ struct StoreFiles {
 // (corrupt).
 Result<StoreFiles> OpenStoreFiles(Context& context);
 
+// What all files of a store take on the disk, by their sizes. Blocks.
+Result<uint64_t> BytesOfStore(io::FileSystem& files, const std::string& data_dir);
+// What a store of which `used_bytes` are taken may grow by.
+uint64_t RoomInBudget(uint64_t budget_bytes, uint64_t used_bytes);
+
 }  // namespace tidemark::storage

@@ -29,8 +29,11 @@ constexpr Range kFlushMs{0, int64_t{24} * 3600 * 1000};
 // An hour of waiting for the acknowledgement is beyond what any client waits.
 constexpr Range kCommitLingerMs{0, int64_t{3600} * 1000};
 
+constexpr Range kRetentionBytes{-1, std::numeric_limits<int64_t>::max()};
+constexpr Range kRetentionPriority{-1000, 1000};
+
 // Kafka's topic settings that this version does not honour.
-constexpr std::array<std::string_view, 27> kNotHonoured{
+constexpr std::array<std::string_view, 26> kNotHonoured{
     "cleanup.policy",
     "compression.gzip.level",
     "compression.lz4.level",
@@ -52,7 +55,6 @@ constexpr std::array<std::string_view, 27> kNotHonoured{
     "min.insync.replicas",
     "preallocate",
     "remote.storage.enable",
-    "retention.bytes",
     "retention.ms",
     "segment.index.bytes",
     "segment.jitter.ms",
@@ -121,6 +123,17 @@ Status SetDurability(std::string_view key, std::string_view value, Durability* s
   return {};
 }
 
+Status SetWhenFull(std::string_view key, std::string_view value, WhenFull* setting) {
+  if (value == "reject") {
+    *setting = WhenFull::reject;
+  } else if (value == "drop_oldest") {
+    *setting = WhenFull::drop_oldest;
+  } else {
+    return Invalid(key, value, "reject or drop_oldest");
+  }
+  return {};
+}
+
 }  // namespace
 
 Status TopicConfig::Set(std::string_view key, std::string_view value) {
@@ -137,6 +150,11 @@ Status TopicConfig::Set(std::string_view key, std::string_view value) {
   if (key == "durability") return SetDurability(key, value, &durability);
   if (key == "flush.ms") return SetNumber(key, value, kFlushMs, &flush_ms);
   if (key == "commit.linger.ms") return SetNumber(key, value, kCommitLingerMs, &commit_linger_ms);
+  if (key == "retention.bytes") return SetNumber(key, value, kRetentionBytes, &retention_bytes);
+  if (key == "when.full") return SetWhenFull(key, value, &when_full);
+  if (key == "retention.priority") {
+    return SetNumber(key, value, kRetentionPriority, &retention_priority);
+  }
   if (IsKafkasOnly(key)) {
     return Error(ErrorCode::unsupported,
                  std::string(key) + ": a setting of Kafka's that this version does not honour");
@@ -156,6 +174,9 @@ std::vector<std::pair<std::string, std::string>> TopicConfig::ToPairs() const {
       {"durability", durability == Durability::durable ? "durable" : "buffered"},
       {"flush.ms", std::to_string(flush_ms)},
       {"commit.linger.ms", std::to_string(commit_linger_ms)},
+      {"retention.bytes", std::to_string(retention_bytes)},
+      {"when.full", when_full == WhenFull::reject ? "reject" : "drop_oldest"},
+      {"retention.priority", std::to_string(retention_priority)},
   };
 }
 

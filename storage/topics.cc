@@ -6,6 +6,9 @@
 
 namespace tidemark::storage {
 
+// A partition's folder, partition.metadata and leader-epoch-checkpoint.
+constexpr uint64_t kPartitionFilesBytes = 3 * kFileSlackBytes;
+
 TopicCore* EngineCore::FindCore(std::string_view name) const {
   for (const auto& topic : topics_) {
     if (!topic->deleted && topic->description().name == name) return topic.get();
@@ -94,6 +97,7 @@ Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions
     topics_.pop_back();  // its empty folders are used at the next attempt
     return saved.error();
   }
+  context_.space.Settle(0, static_cast<uint64_t>(partitions) * kPartitionFilesBytes);
   packer_->RequestCheckpoint();
   return &topics_.back()->handle();
 }
@@ -141,6 +145,7 @@ void EngineCore::FinishDeletions() {
   }
   if (!deletions_ready() || !packer_->idle() || committer_->in_flight() || !context_.health.ok())
     return;
+  if (retention_ && !retention_->idle()) return;
   std::vector<TopicCore*> ready;
   for (TopicCore* topic : deleting_) {
     if (std::find(doomed_.begin(), doomed_.end(), topic) == doomed_.end()) ready.push_back(topic);
@@ -149,6 +154,7 @@ void EngineCore::FinishDeletions() {
     for (auto& partition : topic->partitions()) {
       packer_->Forget(*partition);
       committer_->Forget(*partition);
+      if (retention_) retention_->Forget(*partition);
       partition->DropRuns();
       partition->segments().clear();
     }

@@ -64,6 +64,7 @@ class VerifyPass {
   void VerifyPartition(const Part& part);
   void VerifySegments(const Part& part);
   void VerifyFolder(const Part& part);
+  void ForgetGivenUp();
   void VerifyTopLevel();
   void Add(Finding::Kind kind, const std::string& path, std::string what);
   void AddLoss(const Part& part, const std::string& path, std::string what, int64_t first,
@@ -128,6 +129,7 @@ Result<VerifyReport> VerifyPass::Run() {
   CheckSegments();
   for (const Part& part : parts_) VerifyPartition(part);
   if (verifier) verifier->ReadCommits(&tails_);
+  ForgetGivenUp();
   VerifyTopLevel();
   return std::move(report_);
 }
@@ -258,8 +260,25 @@ void VerifyPass::VerifySegments(const Part& part) {
   tail.topic = part.topic->name;
   tail.end_offset = held_end;
   if (part.entry == nullptr) return;
+  tail.log_start_offset = part.entry->log_start_offset;
   tail.durable_end_offset = part.entry->durable_end_offset;
   tail.first_needed_sequence = part.entry->first_needed_sequence;
+}
+
+// Nothing is lost below a log start, wherever it is told.
+void VerifyPass::ForgetGivenUp() {
+  for (const Part& part : parts_) {
+    const auto tail = tails_.find({part.topic->id, part.partition});
+    if (tail == tails_.end()) continue;
+    const int64_t log_start = tail->second.log_start_offset;
+    std::erase_if(report_.findings, [&](Finding& finding) {
+      if (finding.kind != Finding::Kind::loss || finding.topic != part.topic->name ||
+          finding.partition != part.partition)
+        return false;
+      finding.first_offset = std::max(finding.first_offset, log_start);
+      return finding.first_offset >= finding.end_offset;
+    });
+  }
 }
 
 // What else is in a partition's folder.

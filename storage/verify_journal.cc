@@ -94,6 +94,7 @@ Status JournalVerifier::Visit(const FoundCommit& commit, base::ByteSpan data, Ta
     return {};
   }
   for (const DirectoryEntry& entry : commit.directory) {
+    NoteLogStart(entry, tails);
     const auto tail = tails->find({entry.topic_id, entry.partition});
     if (entry.kind != FrameKind::records || tail == tails->end()) continue;
     tail->second.unknown = false;
@@ -101,6 +102,12 @@ Status JournalVerifier::Visit(const FoundCommit& commit, base::ByteSpan data, Ta
     tail->second.lost.push_back({entry.first_offset, entry.end_offset, commit.sequence, what});
   }
   return {};
+}
+
+void JournalVerifier::NoteLogStart(const DirectoryEntry& entry, TailStates* tails) {
+  const auto tail = tails->find({entry.topic_id, entry.partition});
+  if (entry.kind != FrameKind::log_start || tail == tails->end()) return;
+  tail->second.log_start_offset = std::max(tail->second.log_start_offset, entry.end_offset);
 }
 
 void JournalVerifier::TakeFrames(const FoundCommit& commit, base::ByteSpan data,
@@ -111,6 +118,7 @@ void JournalVerifier::TakeFrames(const FoundCommit& commit, base::ByteSpan data,
     if (entry.kind == FrameKind::topic_deleted) {
       std::erase_if(*tails, [&](const auto& tail) { return tail.first.first == entry.topic_id; });
     }
+    NoteLogStart(entry, tails);
     const auto found = tails->find({entry.topic_id, entry.partition});
     if (entry.kind != FrameKind::records || found == tails->end()) continue;
     TailState& tail = found->second;

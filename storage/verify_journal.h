@@ -16,7 +16,8 @@ namespace tidemark::storage {
 // A partition as the journal's commits go on with it.
 struct TailState {
   std::string topic;
-  int64_t end_offset = 0;  // behind what is held so far
+  int64_t log_start_offset = 0;  // what is lost below was given up
+  int64_t end_offset = 0;        // behind what is held so far
   int64_t durable_end_offset = 0;
   uint64_t first_needed_sequence = 0;
   bool unknown = false;  // unreadable commits stand behind its last frame
@@ -45,6 +46,7 @@ class JournalVerifier {
  private:
   void CheckSuperblockCopies();
   Status Visit(const FoundCommit& commit, base::ByteSpan data, TailStates* tails);
+  static void NoteLogStart(const DirectoryEntry& entry, TailStates* tails);
   void TakeFrames(const FoundCommit& commit, base::ByteSpan data, TailStates* tails);
   void TellLosses(uint64_t needed_from, const TailStates& tails);
   void Add(Finding::Kind kind, std::optional<uint64_t> position, std::string what);

@@ -60,6 +60,11 @@ class Partition {
   // The same with the topic's default durability.
   Result<int64_t> Append(const Record& record);
 
+  // Gives up the records below `before_offset` (at most the durable end), as Kafka's DeleteRecords
+  // does: log_start_offset() is there when a later Poll() has made that durable, and whole segments
+  // below it are removed. Errors: offset_out_of_range, unknown_topic, stopped.
+  Status DeleteRecords(int64_t before_offset);
+
   // First offset that is still kept, end of what is durable (exclusive), and end of what was
   // appended.
   int64_t log_start_offset() const;
@@ -177,6 +182,7 @@ struct EngineStats {
   uint64_t journal_bytes_written = 0;  // padding, carried frames and checkpoints included
   uint64_t carried_bytes = 0;
   uint64_t segment_bytes_written = 0;  // .log, .index and .timeindex
+  uint64_t segments_removed = 0;       // by retention
   uint64_t checkpoints = 0;
   uint64_t memory_bytes = 0;  // counted against EngineOptions::memory_bytes
   uint64_t journal_used_bytes = 0;

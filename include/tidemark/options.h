@@ -20,6 +20,12 @@ enum class Durability : uint8_t {
 enum class Compression : uint8_t { none, zstd };
 enum class TimestampType : uint8_t { create_time, log_append_time };
 
+// What a topic does at the limit of the disk, or of EngineOptions::store_bytes.
+enum class WhenFull : uint8_t {
+  reject,       // Append() answers disk_full until there is room
+  drop_oldest,  // its oldest segments go
+};
+
 enum class IoEngine : uint8_t { automatic, io_uring, syscalls };
 
 // Options of one data folder while it is open. The journal's size is fixed when the folder is made.
@@ -34,7 +40,8 @@ struct EngineOptions {
   // used up Append() answers busy.
   uint64_t memory_bytes = uint64_t{32} << 20;
   // Byte budget of the whole store, journal included; 0: what the disk has. At the limit Append()
-  // answers disk_full. A new journal takes an eighth of it at most.
+  // drops old segments or answers disk_full, as its topic says (when.full). A new journal takes an
+  // eighth of it at most, and segments are rolled so early that they stay small beside it.
   uint64_t store_bytes = 0;
 
   // The scrub: all segments are read again now and then and held against their checksums and
@@ -62,6 +69,9 @@ struct TopicConfig {
       Durability::durable;       // durability: durable, buffered (the topic's default)
   int64_t flush_ms = 1000;       // flush.ms: the window of loss of buffered records
   int64_t commit_linger_ms = 0;  // commit.linger.ms: durable commits wait so long for more
+  int64_t retention_bytes = -1;  // retention.bytes: of a partition's .log files; -1: no limit
+  WhenFull when_full = WhenFull::reject;  // when.full: reject, drop_oldest
+  int32_t retention_priority = 0;  // retention.priority: of topics that drop, the lower go first
 
   // Sets one key from text. invalid_argument for an unknown key or a value out of range,
   // unsupported for a setting that Kafka has and this version does not honour; the message names

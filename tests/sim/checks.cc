@@ -26,8 +26,24 @@ void Simulation::ObserveEnds() {
       if (durable > target->expected->end())
         Fail(target->name + ": durable is " + std::to_string(durable) + ", which nobody sent");
       if (!after_crash_) target->expected->acknowledged = durable;  // else: what was before
+      ObserveStart(*target);
     }
   }
+}
+
+// A log start never goes back, and moves no further than somebody has asked for, or a limit allows.
+void Simulation::ObserveStart(const Target& target) {
+  ModelPartition& expected = *target.expected;
+  const int64_t start = target.partition->log_start_offset();
+  const std::string what = target.name + ": the log start is " + std::to_string(start);
+  if (start < expected.log_start && !journal_damaged_)
+    Fail(what + ", and was " + std::to_string(expected.log_start));
+  if (start > target.partition->durable_end_offset()) Fail(what + ", behind the durable end");
+  if (start > expected.given_up && target.model->keeps_all)
+    Fail(what + ", though only what is below " + std::to_string(expected.given_up) +
+         " was given up");
+  expected.log_start = start;
+  expected.given_up = std::max(expected.given_up, start);
 }
 
 // --- After an opening ----------------------------------------------------------------------------
@@ -96,7 +112,10 @@ void Simulation::CheckEnds(const std::string& name, Topic& topic, ModelTopic& mo
     if (!as_promised && !DamageAllowsEnd(expected, end)) Fail(what);
     if (closed_cleanly_ && end != expected.end()) Fail(what + "; closed cleanly");
     if (partition.durable_end_offset() != end) Fail(what + "; not all of it is durable");
-    if (partition.log_start_offset() != 0) Fail(name + ": its start has moved");
+    const Target target{
+        name + "-" + std::to_string(i),           &topic,   &model, static_cast<int32_t>(i),
+        topic.partition(static_cast<int32_t>(i)), &expected};
+    ObserveStart(target);
     if (failed()) return;
     expected.CutTo(std::min(end, expected.end()));
     expected.SkipTo(end);
@@ -117,9 +136,9 @@ void Simulation::CheckAll() {
 
 void Simulation::ReadAll(const Target& target) {
   const uint64_t faults_before = world_.disk.faults_struck();
-  int64_t position = 0;
+  int64_t position = target.partition->log_start_offset();
   const Walk walk{&position, world_.disk.wrong_reads()};
-  auto reader = engine_->OpenReader(*target.partition, 0);
+  auto reader = engine_->OpenReader(*target.partition, position);
   if (!reader.ok()) {
     Fail(target.name + ": no reader: " + reader.error().ToString());
     return;
@@ -131,6 +150,7 @@ void Simulation::ReadAll(const Target& target) {
     if (dead()) return;
     if (!NoteLost(target, (*reader)->TakeLost(), walk)) return;
     if (!state.ok()) {
+      if (GoOnAtStart(target, **reader, state.error(), &position)) continue;
       // Damage is told, and the next call goes on behind it.
       if (state.error().code() == ErrorCode::corrupt && position > before) continue;
       if (world_.disk.faults_struck() == faults_before ||
@@ -149,6 +169,17 @@ void Simulation::ReadAll(const Target& target) {
   if (serves() && position < end)
     Fail(target.name + ": reading ends at " + std::to_string(position) + ", durable is " +
          std::to_string(end));
+}
+
+// What a reader wants was given up meanwhile: it is told, and may go on at the log start.
+bool Simulation::GoOnAtStart(const Target& target, Reader& reader, const Error& error,
+                             int64_t* position) {
+  const int64_t start = target.partition->log_start_offset();
+  if (error.code() != ErrorCode::offset_out_of_range || *position >= start) return false;
+  if (Status sought = reader.Seek(start); !sought.ok())
+    return Fail(target.name + ": seek: " + sought.error().ToString());
+  *position = start;
+  return true;
 }
 
 // Each record once, in order, at its offset, with its content; and none that is not durable.
@@ -197,7 +228,7 @@ bool Simulation::NoteLost(const Target& target, const std::vector<LostRange>& lo
     expected.ForEach(range.first_offset, range.end_offset, [&](int64_t offset, auto& record) {
       if (record.hole) return true;
       if (after_crash_) told_lost_.insert({target.topic->name(), target.index, offset});
-      if (record.damaged || wrong_read || cut_off) return true;
+      if (record.damaged || offset < expected.given_up || wrong_read || cut_off) return true;
       if (!after_crash_ || offset < expected.acknowledged) return Fail(what);
       cut_off = offset;
       return true;
@@ -223,7 +254,9 @@ void Simulation::OpenFollower() {
   follower.topic = target->topic->name();
   follower.partition = target->index;
   const int64_t end = target->partition->durable_end_offset();
-  follower.position = static_cast<int64_t>(world_.random.Below(static_cast<uint64_t>(end) + 1));
+  const int64_t start = target->partition->log_start_offset();
+  follower.position =
+      std::max(start, static_cast<int64_t>(world_.random.Below(static_cast<uint64_t>(end) + 1)));
   auto reader = engine_->OpenReader(*target->partition, follower.position);
   if (!reader.ok()) {
     Fail(target->name + ": no reader: " + reader.error().ToString());
@@ -274,7 +307,9 @@ bool Simulation::FollowOne(Follower& follower) {
     const auto lost = follower.reader->TakeLost();
     if (!NoteLost(*target, lost, walk)) return false;
     if (!state.ok()) {
+      if (GoOnAtStart(*target, *follower.reader, state.error(), &follower.position)) continue;
       if (state.error().code() == ErrorCode::corrupt && !lost.empty()) continue;
+      if (failed()) return false;
       if (world_.disk.faults_struck() == follower.faults_before)
         Fail(target->name + ": following fails: " + state.error().ToString());
       return false;
@@ -307,8 +342,8 @@ bool Simulation::CheckFound(const Target& target, const Follower& follower, int6
   if (world_.disk.faults_struck() != follower.faults_before) return true;
   if (world_.disk.wrong_reads() != follower.wrong_reads_before) return true;
   target.expected->ForEach(0, found, [&](int64_t offset, const ModelRecord& record) {
-    if (record.hole || record.damaged || !record.timestamp_ms ||
-        *record.timestamp_ms < follower.wanted_ms)
+    if (record.hole || record.damaged || offset < target.expected->given_up ||
+        !record.timestamp_ms || *record.timestamp_ms < follower.wanted_ms)
       return true;
     return Fail(target.name + ": a search for time " + std::to_string(follower.wanted_ms) +
                 " found offset " + std::to_string(found) + ", but " + std::to_string(offset) +

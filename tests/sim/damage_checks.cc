@@ -21,6 +21,7 @@ void Simulation::NoteDamage(const DamageDone& done) {
   Tell(done.text);
   damaged_ = true;
   damaged_paths_.insert(done.path);
+  journal_damaged_ = journal_damaged_ || done.path.ends_with("/journal");
   commit_damaged_ = commit_damaged_ || done.commit;
   newest_commit_damaged_ = newest_commit_damaged_ || done.newest_commit;
   for (const OffsetsAtRisk& at_risk : done.at_risk) {
@@ -45,7 +46,8 @@ void Simulation::NoteDamage(const DamageDone& done) {
 bool Simulation::IsExcused(ModelPartition& expected, int64_t first, int64_t end) {
   bool excused = true;
   expected.ForEach(first, end, [&](int64_t offset, const ModelRecord& record) {
-    excused = record.hole || record.damaged || offset >= expected.acknowledged;
+    excused = record.hole || record.damaged || offset < expected.given_up ||
+              offset >= expected.acknowledged;
     return excused;
   });
   return excused;
@@ -93,7 +95,8 @@ void Simulation::CheckAgreement() {
     const auto& [name, index, number] = offset;
     const auto topic = model_.topics.find(name);
     if (topic == model_.topics.end()) return false;
-    return topic->second.partitions[static_cast<size_t>(index)].At(number) != nullptr;
+    ModelPartition& partition = topic->second.partitions[static_cast<size_t>(index)];
+    return number >= partition.given_up && partition.At(number) != nullptr;
   };
   std::vector<Offset> differing;
   if (verified_lost_) {
@@ -109,7 +112,7 @@ void Simulation::CheckAgreement() {
                                       : "verification, not by the opening or a reader"));
   }
   verified_lost_.reset();
-  commit_damaged_ = newest_commit_damaged_ = false;
+  commit_damaged_ = newest_commit_damaged_ = journal_damaged_ = false;
   // What the journal has lost is a hole from now on: readers go on telling it, and verification
   // does not, since it is history. (An opening that was cut off may have told it, and this one
   // not.)

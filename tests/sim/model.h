@@ -45,6 +45,8 @@ struct ModelRecord {
 class ModelPartition {
  public:
   int64_t acknowledged = 0;  // end of what was told as durable, or shown to a reader
+  int64_t log_start = 0;     // as it was told: it never goes back
+  int64_t given_up = 0;      // what stands below may be gone
 
   int64_t end() const;
   void Append(const ModelRecord& record) { records_.push_back(record); }
@@ -73,6 +75,7 @@ struct ModelTopic {
   std::string id;  // empty: not known
   std::vector<ModelPartition> partitions;
   std::vector<TopicConfig> configs;  // one of these
+  bool keeps_all = true;             // no limit has ever allowed to move a log start
   bool altered = false;              // its segments may be indexed by other settings than today's
   bool must_exist = true;
   bool deleting = false;

@@ -7,7 +7,14 @@ namespace tidemark::sim {
 namespace {
 
 constexpr const char* kNames[] = {"a", "b", "c", "d"};
-constexpr int kMostTurns = 2000;  // that anything takes which has to happen in the end
+// What has to happen in the end takes no more than these: a scrub that reads all the time makes
+// turns short.
+constexpr int kMostTurns = 2000;
+constexpr int64_t kMostUs = 20'000'000;
+
+bool KeepsAll(const TopicConfig& config) {
+  return config.retention_bytes < 0 && config.when_full == WhenFull::reject;
+}
 
 }  // namespace
 
@@ -128,6 +135,7 @@ bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
   const OwnRecord record =
       MakeRecord(world_.random, number, world_.random.Skewed(most_bytes), RandomTimestamp());
   const Durability durability = world_.random.OneIn(3) ? Durability::buffered : Durability::durable;
+  const int64_t began_us = world_.clock.MonotonicUs();
   for (int turn = 0; serves(); ++turn) {
     const int64_t wall_ms = world_.clock.WallMs();
     const auto offset = target.partition->Append(record.view(), durability);
@@ -149,8 +157,9 @@ bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
     if (code == ErrorCode::disk_full && tight()) return false;
     if (code != ErrorCode::busy && code != ErrorCode::disk_full)
       return Fail("an append fails: " + offset.error().ToString());
-    if (turn > kMostTurns && tight()) return false;
-    if (turn > kMostTurns) return Fail(target.name + ": for ever " + offset.error().ToString());
+    const bool too_long = turn > kMostTurns && world_.clock.MonotonicUs() - began_us > kMostUs;
+    if (too_long && tight()) return false;
+    if (too_long) return Fail(target.name + ": for ever " + offset.error().ToString());
     PollOnce(10'000);
   }
   return false;
@@ -184,6 +193,10 @@ TopicConfig Simulation::RandomConfig() {
   if (world_.random.OneIn(4)) config.timestamp_type = TimestampType::log_append_time;
   config.flush_ms = static_cast<int64_t>(1 + world_.random.Skewed(2000));
   if (world_.random.OneIn(4)) config.commit_linger_ms = 5;
+  if (gives_up_ && trouble_.OneIn(3))
+    config.retention_bytes = static_cast<int64_t>(trouble_.Skewed(uint64_t{256} << 10));
+  if (gives_up_ && trouble_.OneIn(3)) config.when_full = WhenFull::drop_oldest;
+  if (gives_up_) config.retention_priority = static_cast<int32_t>(trouble_.Below(3));
   return config;
 }
 
@@ -193,6 +206,7 @@ void Simulation::CreateTopic() {
   ModelTopic topic;
   topic.partitions.resize(1 + world_.random.Skewed(3));
   topic.configs = {RandomConfig()};
+  topic.keeps_all = KeepsAll(topic.configs.front());
   const auto made = engine_->CreateTopic(name, static_cast<int32_t>(topic.partitions.size()),
                                          topic.configs.front());
   Tell("create topic " + name + " with " + std::to_string(topic.partitions.size()) +
@@ -228,6 +242,7 @@ void Simulation::AlterTopic() {
   changed.timestamp_type = target->topic->config().timestamp_type;  // the model needs it to stay
   const Status altered = engine_->AlterTopic(target->topic->name(), changed);
   Tell("alter topic " + target->topic->name() + (altered.ok() ? "" : " fails"));
+  target->model->keeps_all = target->model->keeps_all && KeepsAll(changed);
   target->model->altered = true;
   const bool refused = !altered.ok() && altered.error().code() == ErrorCode::disk_full;
   if (altered.ok() && !dead()) {
@@ -247,6 +262,18 @@ void Simulation::DeleteTopic() {
   if (!deleted.ok()) return;
   target->model->deleting = true;
   target->model->must_exist = false;
+}
+
+void Simulation::DeleteRecords() {
+  const auto target = Pick();
+  if (!target) return;
+  const int64_t durable = target->partition->durable_end_offset();
+  const auto before = static_cast<int64_t>(world_.random.Below(static_cast<uint64_t>(durable) + 1));
+  Tell("delete the records of " + target->name + " below " + std::to_string(before));
+  const Status deleted = target->partition->DeleteRecords(before);
+  if (deleted.ok()) target->expected->given_up = std::max(target->expected->given_up, before);
+  if (!deleted.ok() && !dead() && engine_->health().ok())
+    Fail(target->name + ": records are not deleted: " + deleted.error().ToString());
 }
 
 void Simulation::NoteDeletions() {

@@ -36,6 +36,7 @@ Simulation::Simulation(uint64_t seed, bool keep_history)
   options_.scrub_bytes_per_second = 0;
   damage_allowed_ = HasDamage(seed);
   fills_disk_ = Random(DeriveSeed(seed, 6)).OneIn(6);
+  gives_up_ = Random(DeriveSeed(seed, 8)).OneIn(2);
   trouble_ = Random(DeriveSeed(seed, 5));
   if (keep_history) world_.disk.tell = [this](const std::string& text) { Tell(text); };
   PlanWorld();
@@ -68,7 +69,7 @@ void Simulation::PlanWorld() {
        (disk.ordered_metadata ? ", ordered metadata" : "") + (faults_allowed_ ? ", faults" : "") +
        (disk_may_fill_ ? ", may fill up" : "") +
        (options_.scrub_bytes_per_second > 0 ? ", scrubbed" : "") +
-       (damage_allowed_ ? ", damage" : ""));
+       (gives_up_ ? ", old records given up" : "") + (damage_allowed_ ? ", damage" : ""));
 }
 
 void Simulation::Tell(const std::string& text) {
@@ -96,6 +97,8 @@ bool Simulation::Step(uint64_t number) {
     world_.disk.ArmWrongRead(trouble_.Skewed(10), trouble_.Next());
   if (fills_disk_ && trouble_.OneIn(24)) {
     FillDisk();
+  } else if (gives_up_ && trouble_.OneIn(16)) {
+    DeleteRecords();
   } else {
     DoSomething();
   }
@@ -131,6 +134,7 @@ void Simulation::Crash(Death death) {
   const bool power_cut = world_.disk.death() == Death::power_cut;
   if (engine_ != nullptr) {
     outcome_.checkpoints += engine_->stats().checkpoints;
+    outcome_.segments_removed += engine_->stats().segments_removed;
     outcome_.scrubbed_bytes += engine_->stats().scrubbed_bytes;
   }
   followers_.clear();

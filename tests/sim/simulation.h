@@ -29,6 +29,7 @@ struct Outcome {
   uint64_t records = 0;
   uint64_t checkpoints = 0;
   uint64_t scrubbed_bytes = 0;
+  uint64_t segments_removed = 0;
   std::map<std::string, uint64_t> trouble;  // by kind
   std::vector<std::string> history;
 };
@@ -95,6 +96,7 @@ class Simulation {
   void CreateTopic();
   void AlterTopic();
   void DeleteTopic();
+  void DeleteRecords();
   void NoteDeletions();
   void CloseCleanly(bool there_is_room = false);
   void FillDisk();
@@ -118,12 +120,14 @@ class Simulation {
 
   // checks.cc
   void ObserveEnds();
+  void ObserveStart(const Target& target);
   void CheckReopened();
   void CheckTopics();
   void CheckEnds(const std::string& name, Topic& topic, ModelTopic& model);
   void CheckAll();
   void CheckFiles();
   void ReadAll(const Target& target);
+  bool GoOnAtStart(const Target& target, Reader& reader, const Error& error, int64_t* position);
   bool CheckBatch(const Target& target, const Batch& batch, int64_t* next);
   bool NoteLost(const Target& target, const std::vector<LostRange>& lost, const Walk& walk);
   void OpenFollower();
@@ -145,6 +149,7 @@ class Simulation {
   bool faults_allowed_ = false;
   bool disk_may_fill_ = false;
   bool fills_disk_ = false;
+  bool gives_up_ = false;  // old records
   bool large_records_ = false;
   uint64_t most_segment_bytes_ = 0;
   bool closed_cleanly_ = false;
@@ -158,6 +163,7 @@ class Simulation {
   Random trouble_{0};
   bool damaged_ = false;                // something of the store, at some time
   bool commit_damaged_ = false;         // since the last opening: one that counts
+  bool journal_damaged_ = false;        // since then: any of it
   bool newest_commit_damaged_ = false;  // ... and that nothing proves to have been complete
   std::set<std::string> damaged_paths_;
   std::optional<std::set<Offset>> verified_lost_;  // as verification has told before an opening

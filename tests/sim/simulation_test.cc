@@ -22,9 +22,14 @@ Outcome ExpectNothingBroken(uint64_t seed) {
 
 TEST(SimulationTest, FixedSeeds) {
   uint64_t scrubbed_bytes = 0;
-  for (uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed)
-    scrubbed_bytes += ExpectNothingBroken(seed).scrubbed_bytes;
+  uint64_t segments_removed = 0;
+  for (uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed) {
+    const Outcome outcome = ExpectNothingBroken(seed);
+    scrubbed_bytes += outcome.scrubbed_bytes;
+    segments_removed += outcome.segments_removed;
+  }
   EXPECT_GT(scrubbed_bytes, 0U);
+  EXPECT_GT(segments_removed, 0U);
 }
 
 // Close() had no end where the disk was full, and so was the journal that had still to carry a tail

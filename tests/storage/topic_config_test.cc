@@ -33,6 +33,9 @@ TEST(TopicConfigTest, SetsEverySetting) {
   ExpectOk(config.Set("durability", "buffered"));
   ExpectOk(config.Set("flush.ms", "250"));
   ExpectOk(config.Set("commit.linger.ms", "20"));
+  ExpectOk(config.Set("retention.bytes", "1048576"));
+  ExpectOk(config.Set("when.full", "drop_oldest"));
+  ExpectOk(config.Set("retention.priority", "-3"));
 
   TopicConfig expected;
   expected.compression = Compression::none;
@@ -44,6 +47,9 @@ TEST(TopicConfigTest, SetsEverySetting) {
   expected.durability = Durability::buffered;
   expected.flush_ms = 250;
   expected.commit_linger_ms = 20;
+  expected.retention_bytes = 1048576;
+  expected.when_full = WhenFull::drop_oldest;
+  expected.retention_priority = -3;
   EXPECT_EQ(config, expected);
 }
 
@@ -55,11 +61,14 @@ TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
   config.timestamp_type = TimestampType::log_append_time;
   config.durability = Durability::buffered;
   config.commit_linger_ms = 7;
+  config.retention_bytes = 0;
+  config.when_full = WhenFull::drop_oldest;
+  config.retention_priority = 9;
   TopicConfig copy;
   for (const auto& [key, value] : config.ToPairs()) ExpectOk(copy.Set(key, value));
   EXPECT_EQ(copy, config);
   EXPECT_EQ(config.ToPairs().front().first, "compression.type");
-  EXPECT_EQ(config.ToPairs().size(), 9u);
+  EXPECT_EQ(config.ToPairs().size(), 12u);
 }
 
 TEST(TopicConfigTest, KafkasNameForNoCompressionIsUnderstood) {
@@ -107,7 +116,6 @@ TEST(TopicConfigTest, CodecsOfKafkaThatAreNotWrittenAreRefusedByName) {
 TEST(TopicConfigTest, SettingsOfKafkaThatAreNotHonouredAreRefusedByName) {
   for (const char* key : {"cleanup.policy",
                           "retention.ms",
-                          "retention.bytes",
                           "segment.ms",
                           "segment.jitter.ms",
                           "segment.index.bytes",

@@ -17,7 +17,7 @@
 
 namespace tidemark::testing {
 
-enum class Call { open, read, write, flush, truncate, flush_directory, flush_all };
+enum class Call { open, read, write, flush, truncate, remove, flush_directory, flush_all };
 
 class FaultWorld {
  public:
@@ -102,7 +102,10 @@ class FaultWorld {
     Status Rename(const std::string& from, const std::string& to) override {
       return real_.Rename(from, to);
     }
-    Status Remove(const std::string& path) override { return real_.Remove(path); }
+    Status Remove(const std::string& path) override {
+      if (Status asked = world_.Ask(Call::remove, path); !asked.ok()) return asked;
+      return real_.Remove(path);
+    }
     Status FlushDirectory(const std::string& directory) override {
       if (Status asked = world_.Ask(Call::flush_directory, directory); !asked.ok()) return asked;
       return real_.FlushDirectory(directory);

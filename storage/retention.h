@@ -1,0 +1,74 @@
+// Gives up what is old: by the size of a partition (retention.bytes), and by the room on the disk
+// (when.full=drop_oldest). Belongs to the core's thread.
+//
+// The order that keeps a crash from showing half of it: a commit of the journal holds the new log
+// start, which takes no new space; then readers are told offset_out_of_range; then the segments
+// that lie wholly below it leave the partition's list, and the worker removes their files. An
+// opening finds what was left of that by the log start, and goes on.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "storage/committer.h"
+#include "storage/context.h"
+#include "storage/packer.h"
+#include "storage/partition.h"
+
+namespace tidemark::storage {
+
+class Retention {
+ public:
+  // All partitions' log starts are restored.
+  Retention(Context& context, Committer& committer, const TopicList& topics);
+
+  // Takes in what has become durable, looks at the limits when it is time, and gives the worker its
+  // next piece. Every turn.
+  void Advance();
+  // When Advance() has to be called at the latest; INT64_MAX: not by itself.
+  int64_t next_due_us() const;
+  // Nothing new is begun; what was not removed yet is at the next opening.
+  void Stop() { stopped_ = true; }
+  // No work is with the worker.
+  bool idle() const { return !working_; }
+  // Forgets a partition whose topic is deleted. No work may be with the worker.
+  void Forget(PartitionCore& partition);
+
+ private:
+  struct Removal;
+  struct Survey;
+
+  void Enqueue(PartitionCore& partition);
+  void CheckLimits();
+  void KeepBytes(PartitionCore& partition);
+  bool MeasureSoon(PartitionCore& partition);
+  void MakeRoom();
+  PartitionCore* FindVictim() const;
+  bool StartRemoval();
+  void FinishRemoval(const Removal& removal);
+  void CreditUnpinned();
+  void StartSurvey(PartitionCore& partition);
+  bool StartCounting();
+
+  Context& context_;
+  Committer& committer_;
+  const TopicList& topics_;
+  bool stopped_ = false;
+  bool working_ = false;
+  bool told_failure_ = false;
+  int64_t due_us_ = 0;
+  std::deque<PartitionCore*> to_remove_;  // have segments below their log start
+  std::vector<PartitionCore*> to_measure_;
+  PartitionCore* victim_ = nullptr;  // gives up a segment for the room that it takes
+  // Removed, though a reader has it open still: its room comes when that lets go.
+  struct Pinned {
+    std::weak_ptr<OpenSegment> segment;
+    uint64_t bytes = 0;
+  };
+  std::vector<Pinned> pinned_;
+  uint64_t removed_bytes_ = 0;  // since the store was last counted
+};
+
+}  // namespace tidemark::storage

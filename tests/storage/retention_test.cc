@@ -1,0 +1,276 @@
+// What is old is given up: in which order, how far, and what a crash leaves of that.
+#include <cerrno>
+#include <filesystem>
+#include <functional>
+
+#include "storage/open.h"
+#include "storage/segment.h"
+#include "storage/verify.h"
+#include "tests/support/fault_world.h"
+#include "tests/support/store_fixture.h"
+
+namespace tidemark::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RetentionTest : public StoreFixture {
+ protected:
+  static TopicConfig SmallSegments(int64_t segment_bytes = 64 << 10) {
+    TopicConfig config;
+    config.compression = Compression::none;
+    config.segment_bytes = segment_bytes;
+    return config;
+  }
+  // Records of some segments, all of them packed: the store is closed and opened again.
+  void MakeSegments(const TopicConfig& config, int64_t records) {
+    Open();
+    Partition& partition = MakeTopic("t", config);
+    for (int64_t i = 0; i < records; ++i) Append(partition, ValueOf(i), Durability::buffered);
+    CloseCleanly();
+    Open();
+  }
+  std::vector<int64_t> Segments(const std::string& partition = "t-0") const {
+    auto bases = storage::ListSegments(io::SystemFiles(), PathOf(partition));
+    EXPECT_TRUE(bases.ok());
+    return *bases;
+  }
+  uint64_t LogBytes(const std::string& partition = "t-0") const {
+    uint64_t bytes = 0;
+    for (const int64_t base : Segments(partition)) {
+      std::error_code gone;  // removed meanwhile: takes nothing
+      const auto size = fs::file_size(
+          storage::SegmentPath(PathOf(partition), base, storage::SegmentFile::log), gone);
+      if (!gone) bytes += size;
+    }
+    return bytes;
+  }
+  // What the store takes on the disk, in whole blocks.
+  uint64_t StoreBytes() const {
+    uint64_t bytes = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(options_.data_dir)) {
+      constexpr uint64_t kBlock = 4096;
+      if (entry.is_directory()) bytes += kBlock;
+      if (entry.is_regular_file()) bytes += (entry.file_size() + kBlock - 1) / kBlock * kBlock;
+    }
+    return bytes;
+  }
+  void PollUntil(const std::function<bool()>& done) {
+    for (int turns = 0; !done(); ++turns) {
+      ASSERT_LT(turns, 10'000) << "it never happens";
+      engine_->Poll(std::chrono::milliseconds(10));
+    }
+  }
+  void PollUntilRemoved(uint64_t segments) {
+    PollUntil([&] { return engine_->stats().segments_removed >= segments; });
+  }
+};
+
+TEST_F(RetentionTest, DeletedRecordsAreGoneOnceThatIsDurable) {
+  MakeSegments(SmallSegments(), 5'000);
+  Partition& partition = PartitionOf("t");
+  const std::vector<int64_t> before = Segments();
+  ASSERT_GT(before.size(), 4U);
+  const int64_t start = before[3] + 7;
+  auto reader = engine_->OpenReader(partition, 0);
+  ASSERT_TRUE(reader.ok());
+  ASSERT_TRUE(partition.DeleteRecords(start).ok());
+  EXPECT_EQ(partition.log_start_offset(), 0);  // nothing holds it yet
+  PollUntilRemoved(3);
+  EXPECT_EQ(partition.log_start_offset(), start);
+  EXPECT_EQ(Segments(), std::vector<int64_t>(before.begin() + 3, before.end()));
+  EXPECT_EQ((*reader)->Next().error().code(), ErrorCode::offset_out_of_range);
+  EXPECT_EQ(engine_->OpenReader(partition, start - 1).error().code(),
+            ErrorCode::offset_out_of_range);
+  ExpectInOrder(ReadFrom(partition, start), start, 5'000);
+  CrashAndOpen();
+  EXPECT_TRUE(engine_->recovery().damage.empty());
+  EXPECT_EQ(PartitionOf("t").log_start_offset(), start);
+  ExpectInOrder(ReadFrom(PartitionOf("t"), start), start, 5'000);
+}
+
+TEST_F(RetentionTest, OnlyWhatIsDurableCanBeDeleted) {
+  Open();
+  Partition& partition = MakeTopic("t");
+  AppendDurably(partition, ValueOf(0));
+  Append(partition, ValueOf(1));
+  EXPECT_EQ(partition.DeleteRecords(2).error().code(), ErrorCode::offset_out_of_range);
+  EXPECT_EQ(partition.DeleteRecords(-1).error().code(), ErrorCode::offset_out_of_range);
+  EXPECT_TRUE(partition.DeleteRecords(1).ok());
+  EXPECT_TRUE(partition.DeleteRecords(0).ok());  // is so already
+  PollUntil([&] { return partition.log_start_offset() == 1; });
+}
+
+// The tail goes with the rest; the next offset stays what it was, over a clean stop, too.
+TEST_F(RetentionTest, AllRecordsCanBeDeletedAndNoOffsetIsUsedAgain) {
+  Open();
+  Partition& partition = MakeTopic("t");
+  for (int64_t i = 0; i < 10; ++i) AppendDurably(partition, ValueOf(i));
+  ASSERT_TRUE(partition.DeleteRecords(10).ok());
+  PollUntil([&] { return partition.log_start_offset() == 10; });
+  CrashAndOpen();
+  EXPECT_EQ(PartitionOf("t").log_start_offset(), 10);
+  EXPECT_TRUE(ReadFrom(PartitionOf("t"), 10).empty());
+  CloseCleanly();
+  Open();
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(10)), 10);
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 10), 10, 11);
+}
+
+// A search by time passes over what is given up meanwhile; it is told of nothing lost.
+TEST_F(RetentionTest, ASearchByTimeGoesOnAtTheNewLogStart) {
+  MakeSegments(SmallSegments(), 3'000);
+  Partition& partition = PartitionOf("t");
+  auto reader = engine_->OpenReader(partition, 0);
+  ASSERT_TRUE(reader.ok());
+  ASSERT_TRUE((*reader)->SeekToTimestamp(0).ok());
+  const int64_t start = Segments()[2];
+  ASSERT_TRUE(partition.DeleteRecords(start).ok());
+  PollUntilRemoved(2);
+  ExpectInOrder(ReadToEnd(**reader), start, 3'000);
+}
+
+TEST_F(RetentionTest, TheOldestSegmentsGoAndTheLimitStays) {
+  TopicConfig config = SmallSegments(256 << 10);
+  config.retention_bytes = 600 << 10;
+  MakeSegments(config, 30'000);  // three megabytes
+  const auto limit = static_cast<uint64_t>(config.retention_bytes);
+  const auto segment = static_cast<uint64_t>(config.segment_bytes);
+  PollUntil([&] { return LogBytes() < limit + segment; });
+  EXPECT_GE(LogBytes(), limit);
+  Partition& partition = PartitionOf("t");
+  EXPECT_EQ(partition.log_start_offset(), Segments().front());
+  ExpectInOrder(ReadFrom(partition, partition.log_start_offset()), partition.log_start_offset(),
+                30'000);
+}
+
+TEST_F(RetentionTest, AnAlteredLimitIsHeldAtOnce) {
+  MakeSegments(SmallSegments(), 5'000);
+  const uint64_t before = LogBytes();
+  TopicConfig config = SmallSegments();
+  config.retention_bytes = 0;
+  ASSERT_TRUE(engine_->AlterTopic("t", config).ok());
+  PollUntil([&] { return Segments().size() == 1; });  // the active one stays
+  EXPECT_LT(LogBytes(), before);
+}
+
+// What a crash has left of a removal is removed by the next opening.
+TEST_F(RetentionTest, LeftoversAreRemovedByTheNextOpening) {
+  MakeSegments(SmallSegments(), 5'000);
+  CloseCleanly();
+  {
+    FaultWorld world;
+    auto engine = storage::OpenEngine(world.environment(), options_);
+    ASSERT_TRUE(engine.ok()) << engine.error().ToString();
+    engine_ = std::move(*engine);
+    world.plan = [](Call call, const std::string&) { return call == Call::remove ? EIO : 0; };
+    Partition& partition = PartitionOf("t");
+    ASSERT_TRUE(partition.DeleteRecords(Segments()[4]).ok());
+    PollUntil([&] { return partition.log_start_offset() > 0; });
+    PollUntil([&] {
+      for (const Notice& notice : engine_->TakeNotices()) notices_.push_back(notice);
+      return NoticesMention("retention: ");
+    });
+    EXPECT_TRUE(engine_->health().ok());
+    EXPECT_EQ(engine_->stats().segments_removed, 0U);
+    Crash();
+  }
+  const std::vector<int64_t> before = Segments();
+  Open();
+  const int64_t start = PartitionOf("t").log_start_offset();
+  EXPECT_GT(start, before.front());
+  PollUntilRemoved(4);
+  EXPECT_EQ(Segments().front(), start);
+}
+
+TEST_F(RetentionTest, ABudgetIsHeldByDroppingTheOldest) {
+  options_.store_bytes = uint64_t{32} << 20;
+  options_.journal_bytes = kMinJournalBytes;
+  Open();
+  TopicConfig config = SmallSegments(16 << 20);  // larger than may be in this budget
+  config.when_full = WhenFull::drop_oldest;
+  Partition& partition = MakeTopic("t", config);
+  constexpr int64_t kRecords = 10'000;
+  constexpr size_t kRecordBytes = 10'000;
+  for (int64_t i = 0; i < kRecords; ++i) {
+    Append(partition, ValueOf(i, kRecordBytes), Durability::buffered);
+    if (i % 100 != 0) continue;
+    ASSERT_LE(StoreBytes(), options_.store_bytes) << "record " << i;
+  }
+  PollUntilDurable(partition);
+  ASSERT_LE(StoreBytes(), options_.store_bytes);
+  // It is used, too.
+  EXPECT_GT(StoreBytes(), options_.store_bytes / 2);
+  const int64_t start = partition.log_start_offset();
+  const auto records = ReadFrom(partition, start);
+  ASSERT_EQ(static_cast<int64_t>(records.size()), kRecords - start);
+  EXPECT_EQ(records.front().value, ValueOf(start, kRecordBytes));
+  EXPECT_EQ(records.back().value, ValueOf(kRecords - 1, kRecordBytes));
+}
+
+TEST_F(RetentionTest, TheTopicOfTheLowerPriorityGivesWayAndOneThatRejectsKeepsAll) {
+  options_.store_bytes = uint64_t{32} << 20;
+  Open();
+  TopicConfig config = SmallSegments();
+  Partition& kept = MakeTopic("kept", config);
+  config.when_full = WhenFull::drop_oldest;
+  Partition& low = MakeTopic("low", config);
+  config.retention_priority = 1;
+  Partition& high = MakeTopic("high", config);
+  for (int64_t i = 0; i < 200; ++i) {
+    for (Partition* partition : {&kept, &low, &high})
+      Append(*partition, ValueOf(i, 10'000), Durability::buffered);
+  }
+  for (int64_t i = 200; i < 4'000 && high.log_start_offset() == 0; ++i)
+    Append(high, ValueOf(i, 10'000), Durability::buffered);
+  EXPECT_GT(high.log_start_offset(), 0);  // in the end it gives way, too
+  EXPECT_GT(low.log_start_offset(), 0);
+  EXPECT_LE(Segments("low-0").size(), 2U);  // but only when that one has nothing left to give
+  EXPECT_EQ(kept.log_start_offset(), 0);
+}
+
+// What a reader has open is gone from the folder, and takes its room until it is let go.
+TEST_F(RetentionTest, AReaderKeepsWhatItHasOpen) {
+  MakeSegments(SmallSegments(), 5'000);
+  Partition& partition = PartitionOf("t");
+  auto reader = engine_->OpenReader(partition, 0);
+  ASSERT_TRUE(reader.ok());
+  auto state = (*reader)->Next();
+  while (state.ok() && *state == ReadState::pending) {
+    engine_->Poll(std::chrono::milliseconds(10));
+    state = (*reader)->Next();
+  }
+  ASSERT_TRUE(state.ok());
+  const std::string first = std::string((*(*reader)->batch().records.begin()).value.value());
+  ASSERT_TRUE(partition.DeleteRecords(5'000).ok());
+  PollUntilRemoved(4);
+  EXPECT_EQ((*(*reader)->batch().records.begin()).value, first);  // until its next call
+  EXPECT_EQ((*reader)->Next().error().code(), ErrorCode::offset_out_of_range);
+  ASSERT_TRUE((*reader)->Seek(partition.log_start_offset()).ok());
+  EXPECT_TRUE(ReadToEnd(**reader).empty());
+}
+
+// Neither by an opening nor by verification, though the checkpoint knows of the older start only.
+TEST_F(RetentionTest, WhatIsGivenUpIsNotToldAsLost) {
+  MakeSegments(SmallSegments(), 5'000);
+  const std::vector<int64_t> before = Segments();
+  CloseCleanly();
+  fs::remove(storage::SegmentPath(PathOf("t-0"), before[1], storage::SegmentFile::log));
+  const auto losses = [&] {
+    const auto report = storage::VerifyStore(io::SystemFiles(), {.data_dir = options_.data_dir});
+    EXPECT_TRUE(report.ok());
+    return report->Has(storage::Finding::Kind::loss);
+  };
+  EXPECT_TRUE(losses());
+  Open();
+  ASSERT_TRUE(PartitionOf("t").DeleteRecords(before[2]).ok());
+  PollUntil([&] { return PartitionOf("t").log_start_offset() == before[2]; });
+  Crash();
+  EXPECT_FALSE(losses());
+  Open();
+  EXPECT_TRUE(engine_->recovery().damage.empty());
+  ExpectInOrder(ReadFrom(PartitionOf("t"), before[2]), before[2], 5'000);
+}
+
+}  // namespace
+}  // namespace tidemark::testing
