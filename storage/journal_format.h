@@ -48,11 +48,15 @@ void EncodeSuperblock(const Superblock& superblock, std::byte* to);
 // fit, a geometry that contradicts itself included.
 Result<Superblock> DecodeSuperblock(base::ByteSpan bytes);
 
+// Where a partition begins when no checkpoint is readable. It must not be guessed from the first
+// segment that is left: what stood before that one may be lost, and is to be told as lost.
+inline constexpr int64_t kFirstLogStart = 0;
+
 struct CheckpointEntry {
   base::Uuid topic_id;
   int32_t partition = 0;
   int32_t leader_epoch = 0;
-  int64_t log_start_offset = 0;
+  int64_t log_start_offset = kFirstLogStart;
   int64_t durable_end_offset = 0;
   int64_t packed_end_offset = 0;
   int64_t active_base_offset = -1;

@@ -108,7 +108,7 @@ Status Recovery::RestoreByScan(PartitionCore& partition) {
   IntactPrefix prefix;
   if (Status cut = CutToIntact(partition, active, *size, &prefix); !cut) return cut;
   const int64_t end = std::max(prefix.next_offset, active);
-  partition.Restore(bases->front(), end, active, prefix.bytes, *bases);
+  partition.Restore(kFirstLogStart, end, active, prefix.bytes, *bases);
   return {};
 }
 

@@ -231,9 +231,8 @@ void VerifyPass::VerifyPartition(const Part& part) {
 }
 
 void VerifyPass::VerifySegments(const Part& part) {
-  int64_t held_end = 0;  // offsets below it are held, or told as lost
+  int64_t held_end = kFirstLogStart;  // offsets below it are held, or told as lost
   if (part.entry != nullptr) held_end = part.entry->log_start_offset;
-  if (!checkpoint_ && !part.bases->empty()) held_end = part.bases->front();
   for (const auto& [base, segment] : part.segments) {
     AddLoss(part, SegmentPath(part.folder, base, SegmentFile::log),
             "no segment holds what stands before it", held_end, base);

@@ -1,10 +1,13 @@
 // What the simulator has found, each as a case of its own.
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "storage/journal_format.h"
 #include "storage/open.h"
 #include "storage/verify.h"
 #include "tests/sim/sim_world.h"
@@ -259,6 +262,57 @@ TEST_F(FoundTest, ASegmentIsRolledWithTheLengthThatItWasCutTo) {
     ASSERT_FALSE(HasFailure());
   }
   EXPECT_GT(cut_and_not_flushed, 0U);
+}
+
+// The start of the log was then guessed from the first segment that was left: what had been lost
+// before it was neither told nor in range any more.
+TEST_F(FoundTest, WithoutACheckpointTheFirstRecordsAreToldAsLost) {
+  TopicConfig config;
+  config.segment_bytes = 1024;
+  config.compression = Compression::none;
+  MakeWorld({}, 1);
+  ASSERT_TRUE(engine_->CreateTopic("t", 1, config).ok());
+  for (int i = 0; i < 4; ++i) {
+    Append(std::string(1000, 'v'));
+    ASSERT_TRUE(engine_->Close().ok());
+    DieAndOpen(Death::kill);
+  }
+  world_->disk.DieNow(Death::power_cut);
+  engine_.reset();
+  world_->disk.Restart();
+  ASSERT_EQ(world_->disk.Remove("store/t-0/00000000000000000000.log"), 0);
+  Inode& journal = *world_->disk.Find("store/journal");
+  const auto superblock = storage::DecodeSuperblock(journal.now);
+  ASSERT_TRUE(superblock.ok());
+  for (const int slot : {0, 1}) {
+    const std::byte flipped = ~journal.now[superblock->slot_position(slot)];
+    world_->disk.WriteNow(journal, superblock->slot_position(slot), {&flipped, 1});
+  }
+
+  storage::VerifyOptions verify;
+  verify.data_dir = options_.data_dir;
+  verify.locked = true;
+  const auto report = storage::VerifyStore(world_->files, verify);
+  ASSERT_TRUE(report.ok()) << report.error().ToString();
+  const auto loss = std::find_if(
+      report->findings.begin(), report->findings.end(),
+      [](const storage::Finding& finding) { return finding.kind == storage::Finding::Kind::loss; });
+  ASSERT_NE(loss, report->findings.end());
+  EXPECT_EQ(loss->first_offset, 0);
+  EXPECT_EQ(loss->end_offset, 1);
+
+  Open();
+  EXPECT_EQ(engine_->FindTopic("t")->partition(0)->log_start_offset(), 0);
+  EXPECT_EQ(durable_end(), 4);
+  auto reader = engine_->OpenReader(*engine_->FindTopic("t")->partition(0), 0);
+  ASSERT_TRUE(reader.ok()) << reader.error().ToString();
+  for (auto state = (*reader)->Next(); !state.ok() || *state != ReadState::at_end;
+       state = (*reader)->Next())
+    PollFor(1);
+  const std::vector<LostRange> lost = (*reader)->TakeLost();
+  ASSERT_EQ(lost.size(), 1U);
+  EXPECT_EQ(lost.front().first_offset, 0);
+  EXPECT_EQ(lost.front().end_offset, 1);
 }
 
 }  // namespace
