@@ -40,13 +40,15 @@ void SegmentCheck::Conclude() {
   AddDamage(path);
   if (survey().unreadable) return;
   const bool damaged = !survey().damage.empty();
-  const auto add_index = [this](SegmentFile kind, std::string why) {
+  const auto add_index = [this, damaged](SegmentFile kind, auto& index) {
+    if (!index) return;
+    std::string why = index->Finish(damaged);
     if (why.empty()) return;
-    Add(Finding::Kind::fault, SegmentPath(segment_.folder, segment_.base_offset, kind),
-        std::move(why));
+    Add(index->unreadable() ? Finding::Kind::unreadable : Finding::Kind::fault,
+        SegmentPath(segment_.folder, segment_.base_offset, kind), std::move(why));
   };
-  if (offsets_) add_index(SegmentFile::offset_index, offsets_->Finish(damaged));
-  if (times_) add_index(SegmentFile::time_index, times_->Finish(damaged));
+  add_index(SegmentFile::offset_index, offsets_);
+  add_index(SegmentFile::time_index, times_);
 }
 
 void SegmentCheck::Add(Finding::Kind kind, const std::string& path, std::string what) {

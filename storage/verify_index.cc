@@ -57,7 +57,8 @@ void IndexEntries<Entry>::Load() {
   if (position == reader_->file_bytes()) return;
   const base::ByteSpan bytes = reader_->Read(position, kEntryBytes<Entry>);
   if (reader_->last_error()) {
-    fault_ = reader_->last_error()->message();
+    fault_ = reader_->last_error()->ToString();
+    unreadable_ = true;
     return;
   }
   const Entry entry = Entry::Decode(bytes.data());

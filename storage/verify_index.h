@@ -26,6 +26,8 @@ class IndexEntries {
   void Advance();
   // Reads the rest. What is wrong with the file by itself; empty: nothing.
   std::string Finish();
+  // What is wrong is that the file system gave an error.
+  bool unreadable() const { return unreadable_; }
 
  private:
   void Load();
@@ -37,6 +39,7 @@ class IndexEntries {
   std::optional<Entry> before_;
   size_t passed_ = 0;
   std::string fault_;
+  bool unreadable_ = false;
 };
 
 // Every entry must name a batch. The interval may have been another one when some of them were
@@ -50,6 +53,7 @@ class OffsetIndexCheck {
   // Behind the log's last batch: what is wrong; empty: nothing. Of a damaged log only what can be
   // told without the batches that are lost.
   std::string Finish(bool log_is_damaged);
+  bool unreadable() const { return entries_.unreadable(); }
 
  private:
   IndexEntries<index::OffsetEntry> entries_;
@@ -66,6 +70,7 @@ class TimeIndexCheck {
   TimeIndexCheck(io::FileSystem& files, const std::string& path, int64_t base_offset, bool direct);
   void Take(const SurveyedBatch& batch);
   std::string Finish(bool log_is_damaged);
+  bool unreadable() const { return entries_.unreadable(); }
 
  private:
   IndexEntries<index::TimeEntry> entries_;

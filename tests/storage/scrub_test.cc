@@ -171,6 +171,19 @@ TEST_F(ScrubTest, AFileThatCannotBeReadIsTold) {
   EXPECT_NE(Told()[1].find("unreadable: " + LogPath(bases_[0])), std::string::npos) << Told()[1];
 }
 
+// Found by the simulator: what a read that failed had kept from it was called wrong.
+TEST_F(ScrubTest, AnIndexThatCannotBeReadIsToldAsThat) {
+  MakeStore();
+  OpenWorld();
+  const std::string times = SegmentFilePath(bases_[1], storage::SegmentFile::time_index);
+  world_.plan = [&](Call call, const std::string& path) {
+    return call == Call::read && path == times ? EIO : 0;
+  };
+  RunRound();
+  ASSERT_EQ(Told().size(), 1u);
+  EXPECT_NE(Told()[0].find("unreadable: " + times), std::string::npos) << Told()[0];
+}
+
 TEST_F(ScrubTest, ItKeepsItsRate) {
   MakeStore();
   options_.scrub_bytes_per_second = uint64_t{128} << 10;
