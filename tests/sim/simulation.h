@@ -89,6 +89,7 @@ class Simulation {
   void DoSomething();
   std::optional<Target> Pick();
   void PollOnce(int64_t max_wait_us);
+  bool IsForEver(int turn, int64_t began_us);
   void CheckNotices();
   void AppendSome(uint64_t count, uint64_t most_bytes);
   bool AppendOne(const Target& target, uint64_t most_bytes);
