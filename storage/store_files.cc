@@ -158,9 +158,11 @@ Result<StoreFiles> OpenStoreFiles(Context& context) {
     store.journal = std::move(*journal);
   }
   const bool made_anew = store.created || store.journal_lost;
-  if (made_anew || manifest_id.is_nil()) {  // or whoever made it was killed before it came so far
-    if (Status flushed = FlushNewFolders(context); !flushed) return flushed.error();
-  }
+  // Whoever made it may have been killed before it came so far; or behind a rename, which is seen
+  // and may not be on the device: both copies of the manifest must be what is served from now on.
+  Status flushed =
+      made_anew || manifest_id.is_nil() ? FlushNewFolders(context) : files.FlushDirectory(data_dir);
+  if (!flushed) return flushed.error();
   if (store.manifest.store_id != store.journal->superblock().store_id || found->repaired) {
     store.manifest.store_id = store.journal->superblock().store_id;
     Status written = WriteManifest(files, data_dir, store.manifest);

@@ -264,6 +264,31 @@ TEST_F(FoundTest, ASegmentIsRolledWithTheLengthThatItWasCutTo) {
   EXPECT_GT(cut_and_not_flushed, 0U);
 }
 
+// Killed between the renaming of the manifest's backup and the flush of that, it left two equal
+// copies, of which the next power cut made one the older again: damage to the other one then took
+// back what the opening in between had shown.
+TEST_F(FoundTest, BothCopiesOfTheManifestAreDurableBeforeTheyAreServed) {
+  size_t times_shown = 0;
+  for (uint64_t operation = 1; operation < 60; ++operation) {
+    MakeWorld({}, operation);
+    MakeTopic();
+    world_->disk.DieIn(operation, Death::kill);
+    static_cast<void>(engine_->CreateTopic("u", 1, {}));
+    DieAndOpen(Death::kill);
+    const bool shown = engine_->FindTopic("u") != nullptr;
+    world_->disk.DieNow(Death::power_cut);
+    engine_.reset();
+    world_->disk.Restart();
+    Inode& manifest = *world_->disk.Find("store/manifest");
+    const std::byte flipped = ~manifest.now[0];
+    world_->disk.WriteNow(manifest, 0, {&flipped, 1});
+    Open();
+    EXPECT_EQ(engine_->FindTopic("u") != nullptr, shown) << "killed at operation " << operation;
+    if (shown) ++times_shown;
+  }
+  EXPECT_GT(times_shown, 0U);
+}
+
 // The start of the log was then guessed from the first segment that was left: what had been lost
 // before it was neither told nor in range any more.
 TEST_F(FoundTest, WithoutACheckpointTheFirstRecordsAreToldAsLost) {
