@@ -130,7 +130,7 @@ void Simulation::AppendSome(uint64_t count, uint64_t most_bytes) {
   Tell("append " + std::to_string(count) + " records of up to " + std::to_string(most_bytes) +
        " bytes to " + target->name + " from " + std::to_string(target->expected->end()) + " on");
   for (uint64_t i = 0; i < count && serves() && target; ++i) {
-    if (world_.random.OneIn(8)) target = Pick();
+    if (world_.random.OneIn(8) || many_partitions_) target = Pick();
     if (target && !AppendOne(*target, most_bytes)) return;
     if (world_.random.OneIn(6) && serves()) PollOnce(0);
   }
@@ -214,7 +214,8 @@ void Simulation::CreateTopic() {
   const std::string name = kNames[world_.random.Below(std::size(kNames))];
   const auto known = model_.topics.find(name);
   ModelTopic topic;
-  topic.partitions.resize(1 + world_.random.Skewed(3));
+  // Of many, a commit's directory takes more than a sector: its header may outlive it.
+  topic.partitions.resize(1 + world_.random.Skewed(many_partitions_ ? 30 : 3));
   topic.configs = {RandomConfig()};
   topic.keeps_all = KeepsAll(topic.configs.front());
   const auto made = engine_->CreateTopic(name, static_cast<int32_t>(topic.partitions.size()),
@@ -329,7 +330,8 @@ void Simulation::FillDisk() {
   const uint64_t room = kMarginBytes + trouble_.Below(kMarginBytes);
   world_.disk.profile().capacity_bytes = world_.disk.used_bytes() + room;
   Tell("room on the disk until it is full: " + std::to_string(room));
-  PollOnce(kRoomIsLookedAtUs);
+  const int64_t until_us = world_.clock.MonotonicUs() + kRoomIsLookedAtUs;
+  while (serves() && world_.clock.MonotonicUs() < until_us) PollOnce(kRoomIsLookedAtUs);
   if (serves()) PollOnce(0);
   for (int i = 0; i < kMostRecords && serves(); ++i) {
     const auto target = Pick();

@@ -36,7 +36,8 @@ Simulation::Simulation(uint64_t seed, bool keep_history)
   options_.scrub_bytes_per_second = 0;
   damage_allowed_ = HasDamage(seed);
   fills_disk_ = Random(DeriveSeed(seed, 6)).OneIn(6);
-  gives_up_ = Random(DeriveSeed(seed, 8)).OneIn(2);
+  gives_up_ = Random(DeriveSeed(seed, 9)).OneIn(2);
+  many_partitions_ = damage_allowed_ && Random(DeriveSeed(seed, 8)).OneIn(3);
   trouble_ = Random(DeriveSeed(seed, 5));
   if (keep_history) world_.disk.tell = [this](const std::string& text) { Tell(text); };
   PlanWorld();
@@ -69,7 +70,8 @@ void Simulation::PlanWorld() {
        (disk.ordered_metadata ? ", ordered metadata" : "") + (faults_allowed_ ? ", faults" : "") +
        (disk_may_fill_ ? ", may fill up" : "") +
        (options_.scrub_bytes_per_second > 0 ? ", scrubbed" : "") +
-       (gives_up_ ? ", old records given up" : "") + (damage_allowed_ ? ", damage" : ""));
+       (gives_up_ ? ", old records given up" : "") + (damage_allowed_ ? ", damage" : "") +
+       (many_partitions_ ? ", many partitions" : ""));
 }
 
 void Simulation::Tell(const std::string& text) {

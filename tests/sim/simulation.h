@@ -127,7 +127,7 @@ class Simulation {
   void CheckEnds(const std::string& name, Topic& topic, ModelTopic& model);
   void CheckAll();
   void CheckFiles();
-  void ReadAll(const Target& target);
+  void ReadFrom(const Target& target, int64_t from);
   bool GoOnAtStart(const Target& target, Reader& reader, const Error& error, int64_t* position);
   bool CheckBatch(const Target& target, const Batch& batch, int64_t* next);
   bool NoteLost(const Target& target, const std::vector<LostRange>& lost, const Walk& walk);
@@ -152,6 +152,7 @@ class Simulation {
   bool fills_disk_ = false;
   bool gives_up_ = false;  // old records
   bool large_records_ = false;
+  bool many_partitions_ = false;
   uint64_t most_segment_bytes_ = 0;
   bool closed_cleanly_ = false;
   bool created_ = false;      // the store's making was acknowledged
