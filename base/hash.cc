@@ -2,10 +2,27 @@
 
 #include <xxhash.h>
 
+#include "base/check.h"
+
 namespace tidemark::base {
 
 uint64_t Xxh3(ByteSpan bytes, uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
+
+Xxh3Stream::Xxh3Stream() : state_(XXH3_createState()) {
+  TIDEMARK_CHECK(state_ != nullptr);
+  Clear();
+}
+
+void Xxh3Stream::Add(ByteSpan bytes) {
+  TIDEMARK_CHECK(XXH3_64bits_update(state_.get(), bytes.data(), bytes.size()) == XXH_OK);
+}
+
+uint64_t Xxh3Stream::Sum() const { return XXH3_64bits_digest(state_.get()); }
+
+void Xxh3Stream::Clear() { TIDEMARK_CHECK(XXH3_64bits_reset(state_.get()) == XXH_OK); }
+
+void Xxh3Stream::Free::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
 
 }  // namespace tidemark::base

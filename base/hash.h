@@ -2,11 +2,30 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "base/bytes.h"
+
+struct XXH3_state_s;
 
 namespace tidemark::base {
 
 uint64_t Xxh3(ByteSpan bytes, uint64_t seed = 0);
+
+// The same of bytes that come piece by piece, with seed 0.
+class Xxh3Stream {
+ public:
+  Xxh3Stream();
+  void Add(ByteSpan bytes);
+  // Of all that was added since the beginning or the last Clear().
+  uint64_t Sum() const;
+  void Clear();
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_s* state) const;
+  };
+  std::unique_ptr<XXH3_state_s, Free> state_;
+};
 
 }  // namespace tidemark::base

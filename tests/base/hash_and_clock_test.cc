@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <chrono>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -15,6 +17,19 @@ TEST(Xxh3, DependsOnTheSeed) {
   const ByteSpan bytes = AsBytes("tidemark");
   EXPECT_EQ(Xxh3(bytes), Xxh3(bytes, 0));
   EXPECT_NE(Xxh3(bytes, 1), Xxh3(bytes, 2));
+}
+
+TEST(Xxh3, PieceByPieceIsTheSame) {
+  std::vector<std::byte> bytes(5'000);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 31);
+  Xxh3Stream stream;
+  EXPECT_EQ(stream.Sum(), Xxh3({}));
+  for (const size_t piece : {size_t{1}, size_t{7}, size_t{300}, size_t{5'000}}) {
+    stream.Clear();
+    for (size_t at = 0; at < bytes.size(); at += piece)
+      stream.Add(ByteSpan(bytes).subspan(at, std::min(piece, bytes.size() - at)));
+    EXPECT_EQ(stream.Sum(), Xxh3(bytes)) << piece;
+  }
 }
 
 TEST(SystemClock, NeverStepsBack) {
