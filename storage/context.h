@@ -33,8 +33,8 @@ constexpr Pressure PressureOf(uint64_t used, uint64_t capacity) {
 
 // What a file takes beyond its bytes at most: blocks are whole.
 inline constexpr uint64_t kFileSlackBytes = 4096;
-// A segment's files.
-inline constexpr uint64_t kSegmentSlackBytes = 3 * kFileSlackBytes;
+// A segment's files, and all of its seal.
+inline constexpr uint64_t kSegmentSlackBytes = 5 * kFileSlackBytes;
 
 // Room on the disk. Every record that is not packed yet has its worst-case segment and index bytes
 // reserved here when it is admitted, so that packing never lacks what admission promised.
@@ -78,7 +78,7 @@ struct Context {
   uint64_t unsubmitted_bytes = 0;  // appended, not handed to a commit yet
   // Whether old segments can be given up, or are just being, for an append that has no room.
   std::function<bool()> can_make_room = [] { return false; };
-  int64_t now_us = 0;              // monotonic, as of this turn
+  int64_t now_us = 0;  // monotonic, as of this turn
 
   // A clock that never steps back within an opening nor from one to the next.
   int64_t engine_clock_base_ms = 0;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "storage/packer.h"
+#include "storage/seal.h"
 
 namespace tidemark::storage {
 namespace {
@@ -40,7 +41,7 @@ struct Packer::PackItem {
   int64_t active_base_offset = -1;
   uint64_t flushed_bytes = 0;
   int64_t segment_bytes = 0;
-  uint32_t index_interval_bytes = 0;
+  WriterTerms terms;
   std::vector<AppendedBatch> appended;
   std::string warning;
   Status status;
@@ -63,18 +64,22 @@ namespace {
 // is: the partition goes on in a new one, as it does where the active one has nothing in it (or is
 // missing).
 Status EnsureWriter(io::FileSystem& files, PartitionCore& partition, int64_t active_base,
-                    uint64_t flushed_bytes, uint32_t interval_bytes, std::string* warning) {
+                    uint64_t flushed_bytes, const WriterTerms& terms, std::string* warning) {
   if (partition.writer) return {};
   if (flushed_bytes == 0) active_base = -1;
-  auto writer =
-      SegmentWriter::Resume(files, partition.folder(), active_base, flushed_bytes, interval_bytes);
+  auto writer = SegmentWriter::Resume(files, partition.folder(), active_base, flushed_bytes, terms);
   if (!writer && writer.error().code() == ErrorCode::corrupt) {
     *warning = writer.error().message() + "; the partition goes on in a new segment";
-    writer = SegmentWriter::Resume(files, partition.folder(), -1, 0, interval_bytes);
+    writer = SegmentWriter::Resume(files, partition.folder(), -1, 0, terms);
   }
   if (!writer) return writer.error();
   partition.writer = std::move(*writer);
   return {};
+}
+
+WriterTerms TermsFor(const PartitionCore& partition) {
+  return {partition.owner(),
+          static_cast<uint32_t>(partition.topic().config().index_interval_bytes)};
 }
 
 }  // namespace
@@ -86,10 +91,9 @@ bool Packer::EnsureWriterToFinish(PartitionCore& partition) {
   const bool unfinished = !partition.indexes_finished && partition.active_flushed_bytes() > 0;
   if (!unfinished) return false;
   std::string warning;
-  const Status made = EnsureWriter(
-      context_.environment.files, partition, partition.active_base_offset(),
-      partition.active_flushed_bytes(),
-      static_cast<uint32_t>(partition.topic().config().index_interval_bytes), &warning);
+  const Status made =
+      EnsureWriter(context_.environment.files, partition, partition.active_base_offset(),
+                   partition.active_flushed_bytes(), TermsFor(partition), &warning);
   if (!made.ok()) warning = made.error().message();
   if (!warning.empty()) context_.Tell(NoticeLevel::warning, warning);
   return made.ok();
@@ -164,7 +168,7 @@ bool Packer::StartPack() {
     item.active_base_offset = partition.active_base_offset();
     item.flushed_bytes = partition.active_flushed_bytes();
     item.segment_bytes = SegmentBytes(config);
-    item.index_interval_bytes = static_cast<uint32_t>(config.index_interval_bytes);
+    item.terms = TermsFor(partition);
     work->items.push_back(std::move(item));
   }
   if (work->items.empty()) return false;
@@ -186,7 +190,7 @@ bool Packer::StartPack() {
 
 void Packer::PackOnWorker(PackItem& item) {
   item.status = EnsureWriter(context_.environment.files, *item.partition, item.active_base_offset,
-                             item.flushed_bytes, item.index_interval_bytes, &item.warning);
+                             item.flushed_bytes, item.terms, &item.warning);
   for (Run* run : item.runs) {
     if (!item.status.ok()) return;
     batch_.clear();
@@ -198,7 +202,8 @@ void Packer::PackOnWorker(PackItem& item) {
       item.status = header.error();
       return;
     }
-    auto appended = item.partition->writer->Append(*header, batch_, item.segment_bytes);
+    auto appended =
+        item.partition->writer->Append(*header, batch_, run->appended(), item.segment_bytes);
     if (!appended) {
       item.status = appended.error();
       return;
@@ -325,6 +330,10 @@ Status ResetToFlushed(io::FileSystem& files, const std::string& folder, int64_t 
     if (Status done = RemoveSegment(files, folder, base); !done) return done;
     removed = true;
   }
+  // It may have been finished and sealed, though no checkpoint came to know of it.
+  const auto unsealed = RemoveSeal(files, folder, active_base_offset);
+  if (!unsealed) return unsealed.error();
+  removed = removed || *unsealed;
   if (cut_active) {
     if (Status cut = CutSegment(files, folder, active_base_offset, flushed_bytes); !cut) return cut;
   }

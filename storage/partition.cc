@@ -31,6 +31,8 @@ PartitionCore::PartitionCore(Context& context, Committer& committer, TopicCore& 
       folder_(std::move(folder)),
       handle_(this) {}
 
+SegmentOwner PartitionCore::owner() const { return {topic_.description().id, index_}; }
+
 Status PartitionCore::CheckAdmission(const Record& record) const {
   if (deleted) return Error(ErrorCode::unknown_topic, "the topic was deleted");
   if (!context_.health.ok()) return context_.health;
@@ -89,6 +91,8 @@ Result<int64_t> PartitionCore::Append(const Record& record, Durability durabilit
   }
   const size_t memory_before = run->memory_bytes();
   run->Append(record, offset, timestamp_ms, encoded);
+  const int64_t now_ms = context_.EngineClockMs();
+  run->NoteAppended({now_ms, now_ms});
   AccountMemory(*run, memory_before);
   context_.space.Reserve(encoded);
   context_.unsubmitted_bytes += encoded;
@@ -139,7 +143,7 @@ void PartitionCore::Restore(int64_t log_start, int64_t packed_end, int64_t activ
 
 void PartitionCore::Replay(const RecordsFrameHeader& frame, base::ByteSpan records,
                            const record::RecordsSummary& summary, int64_t first_offset,
-                           uint64_t sequence) {
+                           uint64_t sequence, int64_t engine_clock_ms) {
   const int64_t end = frame.base_offset + summary.last_offset_delta + 1;
   if (end <= end_offset_) return;
   const bool continues = !runs_.empty() && runs_.back()->state() == Run::State::open &&
@@ -149,6 +153,7 @@ void PartitionCore::Replay(const RecordsFrameHeader& frame, base::ByteSpan recor
     Run& run = continues ? *runs_.back() : OpenRun(frame);
     const size_t memory_before = run.memory_bytes();
     run.AppendEncoded(records, summary);
+    run.NoteAppended({engine_clock_ms, engine_clock_ms});
     AccountMemory(run, memory_before);
     context_.space.Reserve(records.size());
     run.SetSubmitted();
@@ -158,12 +163,13 @@ void PartitionCore::Replay(const RecordsFrameHeader& frame, base::ByteSpan recor
     return;
   }
   if (first_offset > end_offset_) SkipTo(first_offset);
-  ReplayOneByOne(frame, records, summary, sequence);
+  ReplayOneByOne(frame, records, summary, sequence, engine_clock_ms);
 }
 
 // The rare case: part of a frame is held already, or the first piece of its run is lost.
 void PartitionCore::ReplayOneByOne(const RecordsFrameHeader& frame, base::ByteSpan records,
-                                   const record::RecordsSummary& summary, uint64_t sequence) {
+                                   const record::RecordsSummary& summary, uint64_t sequence,
+                                   int64_t engine_clock_ms) {
   RecordRange::Encoded encoded;
   encoded.records = base::AsText(records).data();
   encoded.count = summary.count;
@@ -190,6 +196,7 @@ void PartitionCore::ReplayOneByOne(const RecordsFrameHeader& frame, base::ByteSp
     const size_t bytes = run->EncodedBytes(record, view.offset, view.timestamp_ms);
     const size_t memory_before = run->memory_bytes();
     run->Append(record, view.offset, view.timestamp_ms, bytes);
+    run->NoteAppended({engine_clock_ms, engine_clock_ms});
     AccountMemory(*run, memory_before);
     context_.space.Reserve(bytes);
     run->SetSubmitted();
@@ -232,6 +239,7 @@ std::unique_ptr<Run> PartitionCore::ReencodeRest(const Run& run, const Run& rest
   RecordsFrameHeader frame = rest.frame();
   frame.base_offset = run.next_offset();
   auto fresh = std::make_unique<Run>(frame);
+  fresh->NoteAppended(rest.appended());
   std::vector<Header> headers;
   for (const RecordView& view : RecordRange(encoded)) {
     headers.clear();

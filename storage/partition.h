@@ -37,6 +37,7 @@ class PartitionCore {
   TopicCore& topic() { return topic_; }
   const TopicCore& topic() const { return topic_; }
   int32_t index() const { return index_; }
+  SegmentOwner owner() const;  // whose seals are in its folder
   const std::string& folder() const { return folder_; }
 
   Result<int64_t> Append(const Record& record, Durability durability);
@@ -60,9 +61,11 @@ class PartitionCore {
   void Restore(int64_t log_start, int64_t packed_end, int64_t active_base, uint64_t flushed_bytes,
                const std::vector<int64_t>& segment_bases);
   // A piece of a run from the journal, [first, end), whose records were checked. Offsets that are
-  // held already are skipped; what does not continue the last run opens a new one.
+  // held already are skipped; what does not continue the last run opens a new one. It was appended
+  // before `engine_clock_ms`, when its commit was written.
   void Replay(const RecordsFrameHeader& frame, base::ByteSpan records,
-              const record::RecordsSummary& summary, int64_t first_offset, uint64_t sequence);
+              const record::RecordsSummary& summary, int64_t first_offset, uint64_t sequence,
+              int64_t engine_clock_ms);
   // Offsets up to here are taken, though nobody knows by what.
   void SkipTo(int64_t offset);
 
@@ -125,7 +128,8 @@ class PartitionCore {
   static std::unique_ptr<Run> ReencodeRest(const Run& run, const Run& rest);
   void AccountMemory(const Run& run, size_t before);
   void ReplayOneByOne(const RecordsFrameHeader& frame, base::ByteSpan records,
-                      const record::RecordsSummary& summary, uint64_t sequence);
+                      const record::RecordsSummary& summary, uint64_t sequence,
+                      int64_t engine_clock_ms);
   RecordsFrameHeader FrameFor(int64_t offset, int64_t timestamp_ms) const;
   Run& OpenRun(const RecordsFrameHeader& frame);
 

@@ -64,8 +64,7 @@ Status Quarantine::Move(const std::string& path, const std::string& name, const 
 
 Status Quarantine::MoveSegment(const std::string& folder, int64_t base_offset,
                                const std::string& cause) {
-  for (const SegmentFile kind :
-       {SegmentFile::log, SegmentFile::offset_index, SegmentFile::time_index}) {
+  for (const SegmentFile kind : kSegmentFiles) {
     const std::string path = SegmentPath(folder, base_offset, kind);
     const auto exists = environment_.files.Exists(path);
     if (!exists) return exists.error();

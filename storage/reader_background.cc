@@ -37,8 +37,9 @@ void ReaderCore::OpenInBackground(int64_t base_offset) {
   auto pending = pending_;
   io::FileSystem& files = context_.environment.files;
   context_.environment.worker.Submit(
-      [&files, pending, folder = partition_.folder(), base_offset, end] {
-        auto opened = OpenSegmentForReading(files, folder, base_offset, end);
+      [&files, pending, folder = partition_.folder(), base_offset, end,
+       owner = partition_.owner()] {
+        auto opened = OpenSegmentForReading(files, folder, base_offset, end, owner);
         if (opened) {
           pending->opened = std::move(*opened);
         } else {

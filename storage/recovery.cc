@@ -214,7 +214,7 @@ void Recovery::ApplyRecords(const FoundCommit& commit, const DirectoryEntry& ent
   std::erase_if(state.losses,
                 [&](const Loss& loss) { return loss.first_offset < entry.end_offset; });
   partition->Replay(decoded->header, decoded->records, decoded->summary, entry.first_offset,
-                    commit.sequence);
+                    commit.sequence, commit.header.engine_clock_ms);
   report_.records_replayed +=
       static_cast<uint64_t>(partition->end_offset() - std::max(before, entry.first_offset));
 }

@@ -109,7 +109,7 @@ Status Repair::MendTopic(const TopicDescription& topic, Checkpoint* checkpoint, 
   for (CheckpointEntry& entry : checkpoint->entries) {
     if (entry.topic_id != topic.id) continue;
     SegmentRepair segments(environment_.files, quarantine_, options_.data_dir, topic, entry,
-                           &report_.actions);
+                           checkpoint->engine_clock_ms, &report_.actions);
     if (Status mended = segments.Run(); !mended) return mended;
     if (segments.active_bytes() == entry.active_flushed_bytes) continue;
     entry.active_flushed_bytes = segments.active_bytes();
@@ -131,7 +131,7 @@ Status Repair::VerifyAgain() {
 // What a real run would do, as far as the findings tell.
 void Plan(RepairReport* report) {
   for (const Finding& finding : report->before.findings) {
-    const bool index = finding.path.ends_with("index");
+    const bool index = finding.path.ends_with("index") || finding.path.ends_with(".seal");
     const bool log = finding.path.ends_with(".log");
     if (finding.kind == Finding::Kind::fault) {
       report->actions.push_back(finding.path + (index ? ": make it anew from the log"

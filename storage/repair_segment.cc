@@ -5,6 +5,7 @@
 
 #include "storage/segment_index.h"
 #include "storage/verify_index.h"
+#include "storage/verify_seal.h"
 
 namespace tidemark::storage {
 namespace {
@@ -28,12 +29,14 @@ Status CopyRange(io::File& from, uint64_t position, uint64_t bytes, io::File& to
 
 SegmentRepair::SegmentRepair(io::FileSystem& files, Quarantine& quarantine,
                              const std::string& data_dir, const TopicDescription& topic,
-                             const CheckpointEntry& entry, std::vector<std::string>* actions)
+                             const CheckpointEntry& entry, int64_t engine_clock_ms,
+                             std::vector<std::string>* actions)
     : files_(files),
       quarantine_(quarantine),
       topic_(topic),
       entry_(entry),
       folder_(PartitionFolder(data_dir, topic.name, entry.partition)),
+      engine_clock_ms_(engine_clock_ms),
       actions_(*actions),
       active_bytes_(entry.active_flushed_bytes) {}
 
@@ -49,7 +52,8 @@ Status SegmentRepair::Run() {
 }
 
 Status SegmentRepair::MendSegment(int64_t base_offset, SegmentEnd end) {
-  const auto survey_it = [&] { return SurveySegment(files_, folder_, base_offset, end); };
+  std::optional<LogDigest> digest;
+  const auto survey_it = [&] { return SurveySegment(files_, folder_, base_offset, end, &digest); };
   SegmentSurvey survey = survey_it();
   if (survey.unreadable) return {};  // told by the verification
   if (!survey.damage.empty()) {
@@ -63,13 +67,34 @@ Status SegmentRepair::MendSegment(int64_t base_offset, SegmentEnd end) {
   const IndexesByRule made = MakeIndexes(base_offset, interval, survey);
   const std::string offsets = Path(base_offset, SegmentFile::offset_index);
   const std::string times = Path(base_offset, SegmentFile::time_index);
-  Status mended = MendIndex(base_offset, SegmentFile::offset_index,
-                            CheckOffsetIndex(files_, offsets, base_offset, survey, interval),
-                            EncodeOffsetEntries(made.offsets));
+  Status mended = MakeAnew(base_offset, SegmentFile::offset_index,
+                           CheckOffsetIndex(files_, offsets, base_offset, survey, interval),
+                           EncodeOffsetEntries(made.offsets));
   if (!mended) return mended;
-  return MendIndex(base_offset, SegmentFile::time_index,
-                   CheckTimeIndex(files_, times, base_offset, survey),
-                   EncodeTimeEntries(made.times));
+  mended =
+      MakeAnew(base_offset, SegmentFile::time_index,
+               CheckTimeIndex(files_, times, base_offset, survey), EncodeTimeEntries(made.times));
+  if (!mended || base_offset == entry_.active_base_offset || !digest) return mended;
+  return MendSeal(base_offset, *digest);
+}
+
+// A segment that has none gets one, too. When its records were appended a seal that is lost has
+// taken along: until now.
+Status SegmentRepair::MendSeal(int64_t base_offset, const LogDigest& digest) {
+  const SegmentOwner owner{topic_.id, entry_.partition};
+  const FoundSeal found = FindSeal(files_, folder_, base_offset, owner);
+  if (found.newer) return {};
+  const AppendTimes appended =
+      found.seal ? found.seal->appended : AppendTimes{engine_clock_ms_, engine_clock_ms_};
+  const auto seal = MakeSeal(files_, folder_, base_offset, digest, owner, appended);
+  if (!seal || seal == found.seal) return {};
+  std::string fault = found.fault.empty() ? "there was none" : found.fault;
+  if (found.seal) {
+    const auto told = HoldAgainst(*found.seal, digest, seal->offset_index, seal->time_index);
+    if (!told.empty())
+      fault = SegmentPath("", base_offset, told.front().file).substr(1) + ": " + told.front().what;
+  }
+  return MakeAnew(base_offset, SegmentFile::seal, fault, EncodeSeal(*seal));
 }
 
 // The intact batches, one behind the other, take the log's place once they are flushed.
@@ -110,13 +135,13 @@ Status SegmentRepair::SetAside(int64_t base_offset) {
   return files_.FlushDirectory(folder_);
 }
 
-Status SegmentRepair::MendIndex(int64_t base_offset, SegmentFile kind, const std::string& fault,
-                                base::ByteSpan content) {
+Status SegmentRepair::MakeAnew(int64_t base_offset, SegmentFile kind, const std::string& fault,
+                               base::ByteSpan content) {
   if (fault.empty()) return {};
   const std::string path = Path(base_offset, kind);
   if (auto present = files_.Open(path, {}); present) {
     Status kept = quarantine_.Copy(**present, 0, UINT64_MAX, quarantine_.NameFor(path),
-                                   path + ": the index as it was: " + fault);
+                                   path + ": the file as it was: " + fault);
     if (!kept) return kept;
   }
   if (Status written = io::ReplaceFile(files_, path, base::AsText(content)); !written)

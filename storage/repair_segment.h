@@ -17,10 +17,10 @@ class SegmentRepair {
  public:
   SegmentRepair(io::FileSystem& files, Quarantine& quarantine, const std::string& data_dir,
                 const TopicDescription& topic, const CheckpointEntry& entry,
-                std::vector<std::string>* actions);
+                int64_t engine_clock_ms, std::vector<std::string>* actions);
 
-  // Segments keep their intact batches only, indexes become what their logs say. What was there is
-  // in quarantine/.
+  // Segments keep their intact batches only, indexes and seals become what their logs say. What was
+  // there is in quarantine/.
   Status Run();
   // The active segment's length, which the checkpoint must say.
   uint64_t active_bytes() const { return active_bytes_; }
@@ -29,8 +29,9 @@ class SegmentRepair {
   Status MendSegment(int64_t base_offset, SegmentEnd end);
   Status RewriteLog(int64_t base_offset, const SegmentSurvey& survey);
   Status SetAside(int64_t base_offset);
-  Status MendIndex(int64_t base_offset, SegmentFile kind, const std::string& fault,
-                   base::ByteSpan content);
+  Status MendSeal(int64_t base_offset, const LogDigest& digest);
+  Status MakeAnew(int64_t base_offset, SegmentFile kind, const std::string& fault,
+                  base::ByteSpan content);
   std::string Path(int64_t base_offset, SegmentFile kind) const {
     return SegmentPath(folder_, base_offset, kind);
   }
@@ -40,6 +41,7 @@ class SegmentRepair {
   const TopicDescription& topic_;
   const CheckpointEntry& entry_;
   std::string folder_;
+  int64_t engine_clock_ms_;
   std::vector<std::string>& actions_;
   uint64_t active_bytes_;
 };

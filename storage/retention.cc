@@ -22,9 +22,6 @@ constexpr uint64_t kBudgetHeadroomShare = 16;
 constexpr uint64_t kCountShare = 4;
 constexpr uint64_t kDiskHeadroomBytes = uint64_t{8} << 20;
 
-constexpr SegmentFile kFiles[] = {SegmentFile::log, SegmentFile::offset_index,
-                                  SegmentFile::time_index};
-
 // The first segment's records are all below the log start, or nothing would be lost with them.
 bool FirstIsFinished(PartitionCore& partition) {
   const SegmentMap& segments = partition.segments();
@@ -197,7 +194,7 @@ bool Retention::StartRemoval() {
       [&files, removal, folder = removal->partition->folder()] {
         for (Removal::Segment& segment : removal->segments) {
           uint64_t bytes = 0;
-          for (const SegmentFile kind : kFiles)
+          for (const SegmentFile kind : kSegmentFiles)
             bytes += FileBytes(files, SegmentPath(folder, segment.base_offset, kind));
           Status removed = RemoveSegment(files, folder, segment.base_offset);
           if (!removed.ok()) {

@@ -57,6 +57,12 @@ void Run::AppendEncoded(base::ByteSpan records, const record::RecordsSummary& su
       std::max(max_timestamp_ms_, frame_.base_timestamp_ms + summary.max_timestamp_delta);
 }
 
+void Run::NoteAppended(const AppendTimes& times) {
+  if (!appended_is_known_) appended_ = times;
+  appended_is_known_ = true;
+  appended_.last_ms = std::max(appended_.last_ms, times.last_ms);
+}
+
 Run Run::SplitBehindDurable() {
   TIDEMARK_CHECK(submitted_bytes_ == durable_bytes_);
   Run rest(frame_);
@@ -64,6 +70,7 @@ Run Run::SplitBehindDurable() {
   std::copy(data_.get() + durable_bytes_, data_.get() + size_, rest.data_.get());
   rest.size_ = size_ - durable_bytes_;
   rest.next_offset_ = next_offset_;
+  rest.NoteAppended(appended_);
   size_ = durable_bytes_;
   next_offset_ = durable_end_;
   while (!marks_.empty() && marks_.back().position >= size_) marks_.pop_back();

@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "record/batch.h"
 #include "storage/journal_format.h"
+#include "storage/seal_format.h"
 #include "tidemark/record.h"
 
 namespace tidemark::storage {
@@ -42,6 +43,8 @@ class Run {
   bool Takes(const RecordsFrameHeader& frame, int64_t offset, size_t encoded_bytes) const;
   // Encodes a record whose encoding takes `encoded_bytes` (EncodedBytes()).
   void Append(const Record& record, int64_t offset, int64_t timestamp_ms, size_t encoded_bytes);
+  // What was appended just now was so at these times.
+  void NoteAppended(const AppendTimes& times);
   size_t EncodedBytes(const Record& record, int64_t offset, int64_t timestamp_ms) const;
   // Appends records that are encoded relative to this run already; `summary` is what a check of
   // them said.
@@ -55,6 +58,9 @@ class Run {
   int64_t base_offset() const { return frame_.base_offset; }
   int64_t next_offset() const { return next_offset_; }
   int64_t max_timestamp_ms() const { return max_timestamp_ms_; }
+  // When its records were appended, on the engine clock; at the latest, where that is not known
+  // exactly.
+  const AppendTimes& appended() const { return appended_; }
   uint32_t size() const { return size_; }
   size_t memory_bytes() const;
   base::ByteSpan bytes(uint32_t from, uint32_t to) const {
@@ -104,6 +110,8 @@ class Run {
   RecordsFrameHeader frame_;
   int64_t next_offset_;
   int64_t max_timestamp_ms_;
+  AppendTimes appended_;
+  bool appended_is_known_ = false;
   struct Free {
     void operator()(std::byte* memory) const { std::free(memory); }
   };

@@ -145,13 +145,15 @@ bool Scrubber::BeginSegment() {
 SegmentToCheck Scrubber::Describe(const Place& place) const {
   PartitionCore& partition = PartitionAt(place);
   const TopicCore& topic = partition.topic();
+  const bool rolled = place.base_offset != partition.active_base_offset();
   return {topic.description().name,
-          partition.index(),
+          partition.owner(),
           partition.folder(),
           place.base_offset,
           partition.EndOf(place.base_offset),
           static_cast<uint32_t>(topic.config().index_interval_bytes),
-          /*finished=*/place.base_offset != partition.active_base_offset()};
+          /*finished=*/rolled,
+          rolled};
 }
 
 void Scrubber::LeaveSegment() {
@@ -194,6 +196,7 @@ void Scrubber::TakePiece() {
 }
 
 void Scrubber::Tell(const Finding& finding) {
+  if (finding.kind == Finding::Kind::note) return;  // nothing is wrong
   if (told_.size() > kMostTold || !told_.insert(HashOf(finding)).second) return;
   const std::string advice =
       "`tidemark verify` looks at everything; once the store is stopped, `tidemark repair` mends "
@@ -205,7 +208,7 @@ void Scrubber::Tell(const Finding& finding) {
   const bool fault = finding.kind == Finding::Kind::fault;
   const SegmentToCheck& segment = segment_->what;
   context_.Tell(fault ? NoticeLevel::warning : NoticeLevel::error,
-                "scrub of " + segment.topic + "-" + std::to_string(segment.partition) + ": " +
+                "scrub of " + segment.topic + "-" + std::to_string(segment.owner.partition) + ": " +
                     finding.ToText() + "; " + advice);
 }
 

@@ -1,6 +1,5 @@
 #include "storage/seal_format.h"
 
-#include <bit>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -34,21 +33,27 @@ bool OffsetsHold(const Seal& seal) {
 bool LengthsHold(const Seal& seal) {
   if (seal.batch_count == 0 || seal.batch_count > seal.log_bytes / record::kBatchHeaderBytes)
     return false;
+  // An entry names a batch, each another one.
   return seal.offset_index.bytes % index::kOffsetEntryBytes == 0 &&
-         seal.time_index.bytes % index::kTimeEntryBytes == 0;
+         seal.offset_index.bytes / index::kOffsetEntryBytes <= seal.batch_count &&
+         seal.time_index.bytes % index::kTimeEntryBytes == 0 &&
+         seal.time_index.bytes / index::kTimeEntryBytes <= seal.batch_count;
 }
 
-bool BlocksHold(const Seal& seal, uint32_t block_count) {
-  return seal.block_bytes >= kSealBlockBytes && std::has_single_bit(seal.block_bytes) &&
-         block_count <= kMaxSealBlocks &&
+bool BlocksHold(const Seal& seal, uint64_t block_count) {
+  return seal.block_bytes == kSealBlockBytes && block_count <= kMaxSealBlocks &&
          block_count == SealBlocks(seal.log_bytes, seal.block_bytes);
 }
 
 }  // namespace
 
+bool IsSound(const Seal& seal) {
+  return OffsetsHold(seal) && LengthsHold(seal) && BlocksHold(seal, seal.block_checksums.size());
+}
+
 std::vector<std::byte> EncodeSeal(const Seal& seal) {
+  TIDEMARK_CHECK(IsSound(seal));
   const auto block_count = static_cast<uint32_t>(seal.block_checksums.size());
-  TIDEMARK_CHECK(OffsetsHold(seal) && LengthsHold(seal) && BlocksHold(seal, block_count));
   std::vector<std::byte> bytes(SealBytes(block_count));
   FieldWriter writer(bytes.data());
   writer.Put(kMagic);

@@ -68,6 +68,8 @@ constexpr size_t SealBytes(size_t blocks) {
 inline constexpr uint64_t kMaxSealBlocks = (uint64_t{4} << 30) / kSealBlockBytes;
 inline constexpr uint64_t kMaxSealBytes = SealBytes(kMaxSealBlocks);
 
+// Whether lengths, counts and offsets fit each other: only such a seal can be encoded.
+bool IsSound(const Seal& seal);
 std::vector<std::byte> EncodeSeal(const Seal& seal);
 // `bytes`: the whole file. unsupported for a newer version whose checksum is right; corrupt for
 // anything else that does not fit, a seal that contradicts itself included.

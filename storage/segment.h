@@ -2,8 +2,10 @@
 // them. All of this blocks and belongs to the background worker and to opening.
 //
 //   00000000000000000000.log, .index, .timeindex      20-digit base offset
+//   00000000000000000000.seal                         of a finished one (storage/seal.h)
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,12 +16,17 @@
 #include "index/offset_index.h"
 #include "io/file_system.h"
 #include "record/batch.h"
+#include "storage/seal_format.h"
 #include "tidemark/error.h"
 #include "tidemark/options.h"
 
 namespace tidemark::storage {
 
-enum class SegmentFile { log, offset_index, time_index };
+enum class SegmentFile { log, offset_index, time_index, seal };
+// The log first: indexes without a log are debris, a log without indexes is a segment.
+inline constexpr std::array kSegmentFiles = {SegmentFile::log, SegmentFile::offset_index,
+                                             SegmentFile::time_index, SegmentFile::seal};
+
 // "FOLDER/00000000000000000042.log"
 std::string SegmentPath(const std::string& folder, int64_t base_offset, SegmentFile kind);
 // The base offset of a "00000000000000000042.log" name; nullopt for any other name.
@@ -35,6 +42,11 @@ struct AppendedBatch {
   bool new_segment = false;  // the first batch of a segment that was just made
 };
 
+struct WriterTerms {
+  SegmentOwner owner;
+  uint32_t index_interval_bytes = 0;
+};
+
 // Appends batches to a partition's active segment; rolls. Owned by one partition, used by one
 // thread at a time. After an error, what stands behind flushed_bytes() is unknown: the writer must
 // be thrown away and made anew from the flushed length (Resume).
@@ -47,13 +59,14 @@ class SegmentWriter {
   static Result<std::unique_ptr<SegmentWriter>> Resume(io::FileSystem& files, std::string folder,
                                                        int64_t active_base_offset,
                                                        uint64_t flushed_bytes,
-                                                       uint32_t index_interval_bytes);
+                                                       const WriterTerms& terms);
 
-  // Appends one encoded batch whose header is `header`. Rolls first when the segment would become
-  // larger than `segment_bytes` (a single batch may exceed it), or its offsets would not fit int32.
-  // Rolling flushes the finished segment with its indexes. Nothing is flushed otherwise.
+  // Appends one encoded batch whose header is `header`, and whose records were appended at `times`.
+  // Rolls first when the segment would become larger than `segment_bytes` (a single batch may
+  // exceed it), or its offsets would not fit int32. Rolling flushes the finished segment with its
+  // indexes, and seals it. Nothing is flushed otherwise.
   Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
-                               int64_t segment_bytes);
+                               const AppendTimes& times, int64_t segment_bytes);
 
   // Lets the kernel begin to write what the active .log has got since the last such call, so that
   // Flush() will find less to do.
@@ -71,7 +84,7 @@ class SegmentWriter {
   uint64_t TakeBytesWritten();
 
  private:
-  SegmentWriter(io::FileSystem& files, std::string folder, uint32_t index_interval_bytes);
+  SegmentWriter(io::FileSystem& files, std::string folder, const WriterTerms& terms);
   // (the implementation's members)
   struct State;
   std::unique_ptr<State> state_;
@@ -99,9 +112,12 @@ struct SegmentEnd {
   std::optional<uint64_t> log_bytes;    // that count (flushed, of an active segment)
   std::optional<int64_t> offset_limit;  // where the offsets of what follows begin
 };
+// Of a finished segment whose `owner` is given a seal that fits its files is believed: then nothing
+// of the log is read.
 Result<std::unique_ptr<OpenSegment>> OpenSegmentForReading(io::FileSystem& files,
                                                            const std::string& folder,
-                                                           int64_t base_offset, SegmentEnd end);
+                                                           int64_t base_offset, SegmentEnd end,
+                                                           std::optional<SegmentOwner> owner = {});
 
 // Walks over the batch headers of [from_position, end): for each, `visit` (false: stop). Reads
 // headers only. Stops with ok at the end; corrupt names the position where no batch stands, or one
@@ -141,8 +157,8 @@ struct IntactPrefix {
 Result<IntactPrefix> MeasureIntactPrefix(io::FileSystem& files, const std::string& folder,
                                          int64_t base_offset);
 
-// Cuts a segment to `log_bytes` and its indexes to what lies below, flushes what it changed. No
-// log: error.
+// Cuts a segment to `log_bytes` and its indexes to what lies below, flushes what it changed;
+// removes its seal. No log: error.
 Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
                   uint64_t log_bytes);
 // Removes a segment's files (the directory is not flushed).

@@ -4,10 +4,21 @@
 #include <utility>
 
 namespace tidemark::storage {
+namespace {
+
+SurveyOptions WithDigest(SurveyOptions options, bool digest) {
+  options.digest = digest;
+  return options;
+}
+
+}  // namespace
 
 SegmentCheck::SegmentCheck(io::FileSystem& files, SegmentToCheck segment, SurveyOptions options)
     : segment_(std::move(segment)),
-      surveyor_(files, segment_.folder, segment_.base_offset, segment_.end, options) {
+      seal_(segment_.rolled ? FindSeal(files, segment_.folder, segment_.base_offset, segment_.owner)
+                            : FoundSeal()),
+      surveyor_(files, segment_.folder, segment_.base_offset, segment_.end,
+                WithDigest(options, seal_.seal.has_value())) {
   if (!segment_.finished) return;
   const auto path = [this](SegmentFile kind) {
     return SegmentPath(segment_.folder, segment_.base_offset, kind);
@@ -49,6 +60,23 @@ void SegmentCheck::Conclude() {
   };
   add_index(SegmentFile::offset_index, offsets_);
   add_index(SegmentFile::time_index, times_);
+  ConcludeSeal();
+}
+
+// Only what nothing else has told: a damaged log or index contradicts the seal, of course.
+void SegmentCheck::ConcludeSeal() {
+  const auto path = [this](SegmentFile kind) {
+    return SegmentPath(segment_.folder, segment_.base_offset, kind);
+  };
+  if (!seal_.fault.empty())
+    Add(seal_.newer ? Finding::Kind::note : Finding::Kind::fault, path(SegmentFile::seal),
+        seal_.fault);
+  const auto digest = surveyor_.TakeDigest();
+  if (!seal_.seal || !digest) return;
+  for (Contradiction& told : HoldAgainst(*seal_.seal, *digest, offsets_->sum(), times_->sum())) {
+    Add(Finding::Kind::fault, path(told.file), std::move(told.what));
+    findings_.back().position = told.position;
+  }
 }
 
 void SegmentCheck::Add(Finding::Kind kind, const std::string& path, std::string what) {
@@ -72,7 +100,7 @@ void SegmentCheck::AddDamage(const std::string& path) {
     finding.position = damage.begin;
     if (!loses) continue;
     finding.topic = segment_.topic;
-    finding.partition = segment_.partition;
+    finding.partition = segment_.owner.partition;
     finding.first_offset = damage.first_offset;
     finding.end_offset = end;
   }

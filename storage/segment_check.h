@@ -1,5 +1,6 @@
-// One segment checked in small steps: its log, and both indexes against it. What `tidemark verify`
-// and the scrub of a running engine have in common. Blocks; belongs to one thread at a time.
+// One segment checked in small steps: its log, and both indexes and its seal against it. What
+// `tidemark verify` and the scrub of a running engine have in common. Blocks; belongs to one thread
+// at a time.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +10,20 @@
 
 #include "storage/verify.h"
 #include "storage/verify_index.h"
+#include "storage/verify_seal.h"
 #include "storage/verify_segment.h"
 
 namespace tidemark::storage {
 
 struct SegmentToCheck {
   std::string topic;
-  int32_t partition = 0;
+  SegmentOwner owner;
   std::string folder;
   int64_t base_offset = 0;
   SegmentEnd end;
   uint32_t index_interval_bytes = 0;
   bool finished = false;  // nothing more is written to it, so that its indexes are complete
+  bool rolled = false;    // another segment follows, so that its seal counts
 };
 
 class SegmentCheck {
@@ -39,11 +42,13 @@ class SegmentCheck {
 
  private:
   void Conclude();
+  void ConcludeSeal();
   void Add(Finding::Kind kind, const std::string& path, std::string what);
   void AddDamage(const std::string& path);
   int64_t LimitOfLastDamage() const;
 
   SegmentToCheck segment_;
+  FoundSeal seal_;
   SegmentSurveyor surveyor_;
   std::optional<OffsetIndexCheck> offsets_;
   std::optional<TimeIndexCheck> times_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "storage/seal.h"
 #include "storage/segment.h"
 #include "storage/segment_index.h"
 
@@ -20,6 +21,8 @@ std::string_view SuffixOf(SegmentFile kind) {
       return ".index";
     case SegmentFile::time_index:
       return ".timeindex";
+    case SegmentFile::seal:
+      return ".seal";
   }
   return "";
 }
@@ -103,6 +106,7 @@ Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base
   if (!size) return size.error();
   log_bytes = std::min(log_bytes, *size);  // a log that is shorter already stays as it is
 
+  if (const auto removed = RemoveSeal(files, folder, base_offset); !removed) return removed.error();
   // The indexes first: an entry that outlives the bytes it names would be worse than one too few.
   auto indexes = LoadIndexes(files, folder, base_offset, **log, log_bytes);
   if (!indexes) return indexes.error();
@@ -122,9 +126,7 @@ Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base
 }
 
 Status RemoveSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
-  // The log first: indexes without a log are debris, a log without indexes is a segment.
-  for (const SegmentFile kind :
-       {SegmentFile::log, SegmentFile::offset_index, SegmentFile::time_index}) {
+  for (const SegmentFile kind : kSegmentFiles) {
     const std::string path = SegmentPath(folder, base_offset, kind);
     const auto exists = files.Exists(path);
     if (!exists) return exists.error();

@@ -10,20 +10,22 @@
 #include <utility>
 
 #include "base/check.h"
+#include "storage/seal.h"
 #include "storage/segment.h"
 #include "storage/segment_index.h"
 
 namespace tidemark::storage {
 
 struct SegmentWriter::State {
-  State(io::FileSystem& file_system, std::string partition_folder, uint32_t interval_bytes)
+  State(io::FileSystem& file_system, std::string partition_folder, const WriterTerms& terms)
       : files(file_system),
         folder(std::move(partition_folder)),
-        index_interval_bytes(interval_bytes),
-        builder(0, interval_bytes) {}
+        index_interval_bytes(terms.index_interval_bytes),
+        builder(0, terms.index_interval_bytes),
+        sealer(files, folder, terms.owner) {}
 
   Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
-                               int64_t segment_bytes);
+                               const AppendTimes& times, int64_t segment_bytes);
   Status Resume(int64_t active_base_offset, uint64_t bytes);
   void StartWriteback();
   Status Flush();
@@ -33,7 +35,9 @@ struct SegmentWriter::State {
   Error Poisoned() const;
 
   bool MustRoll(const record::BatchHeader& header, int64_t segment_bytes) const;
+  Status FinishForGood(int64_t next_offset, int64_t next_append_ms);
   Status StartSegment(int64_t new_base_offset);
+  Status RemoveStaleSeal();
   Status OpenLog();
   Status CompleteIndexes(io::File& log);
   void TakeDue(const index::IndexBuilder::Due& due);
@@ -69,6 +73,7 @@ struct SegmentWriter::State {
   std::vector<std::byte> new_offset_entries;
   std::vector<std::byte> new_time_entries;
 
+  Sealer sealer;
   uint64_t bytes_written = 0;
   std::optional<Error> failure;
 };
@@ -119,7 +124,17 @@ Status SegmentWriter::State::Resume(int64_t active_base_offset, uint64_t bytes) 
     if (Status status = (*file)->Truncate(bytes); !status.ok()) return status;
   }
   log_bytes = flushed_bytes = writeback_begin = bytes;
+  sealer.Begin(base_offset, bytes);
+  if (Status status = RemoveStaleSeal(); !status.ok()) return status;
   return CompleteIndexes(**file);
+}
+
+// Of a life in which the segment was finished, though no checkpoint came to know of it.
+Status SegmentWriter::State::RemoveStaleSeal() {
+  const auto removed = RemoveSeal(files, folder, base_offset);
+  if (!removed) return removed.error();
+  if (*removed) folder_dirty = true;
+  return {};
 }
 
 // Makes both index files what Kafka's recovery makes of the log, its final time entry included.
@@ -166,11 +181,13 @@ bool SegmentWriter::State::MustRoll(const record::BatchHeader& header,
 }
 
 Result<AppendedBatch> SegmentWriter::State::Append(const record::BatchHeader& header,
-                                                   base::ByteSpan batch, int64_t segment_bytes) {
+                                                   base::ByteSpan batch, const AppendTimes& times,
+                                                   int64_t segment_bytes) {
   TIDEMARK_CHECK(batch.size() == header.total_bytes());
   AppendedBatch appended;
   if (MustRoll(header, segment_bytes)) {
-    if (Status status = Finish(); !status.ok()) return status.error();
+    if (Status status = FinishForGood(header.base_offset, times.first_ms); !status.ok())
+      return status.error();
     if (Status status = StartSegment(header.base_offset); !status.ok()) return status.error();
     appended.new_segment = true;
   }
@@ -182,9 +199,19 @@ Result<AppendedBatch> SegmentWriter::State::Append(const record::BatchHeader& he
   appended.position = log_bytes;
   appended.header = header;
   TakeDue(builder.Add({log_bytes, batch.size(), header.last_offset(), header.max_timestamp_ms}));
+  sealer.Append(header, batch, times);
   log_bytes += batch.size();
   bytes_written += batch.size();
   return appended;
+}
+
+Status SegmentWriter::State::FinishForGood(int64_t next_offset, int64_t next_append_ms) {
+  if (base_offset < 0) return {};
+  if (Status status = Finish(); !status.ok()) return status;
+  const auto sealed = sealer.Finish(next_offset, next_append_ms);
+  if (!sealed) return sealed.error();
+  bytes_written += *sealed;
+  return {};
 }
 
 Status SegmentWriter::State::StartSegment(int64_t new_base_offset) {
@@ -196,7 +223,9 @@ Status SegmentWriter::State::StartSegment(int64_t new_base_offset) {
   new_time_entries.clear();
   last_time_entry_ms = index::kNoTimestamp;
   folder_dirty = true;
+  sealer.Begin(base_offset, 0);
   // Files of that name would be what a crash has left of a segment that was never part of the log.
+  if (Status status = RemoveStaleSeal(); !status.ok()) return status;
   for (const SegmentFile kind :
        {SegmentFile::offset_index, SegmentFile::time_index, SegmentFile::log}) {
     auto file = files.Open(Path(kind), {.write = true, .create = true, .truncate = true});
@@ -322,9 +351,8 @@ Error SegmentWriter::State::Poisoned() const {
 
 // --- SegmentWriter ------------------------------------------------------------------------------
 
-SegmentWriter::SegmentWriter(io::FileSystem& files, std::string folder,
-                             uint32_t index_interval_bytes)
-    : state_(std::make_unique<State>(files, std::move(folder), index_interval_bytes)) {}
+SegmentWriter::SegmentWriter(io::FileSystem& files, std::string folder, const WriterTerms& terms)
+    : state_(std::make_unique<State>(files, std::move(folder), terms)) {}
 
 SegmentWriter::~SegmentWriter() = default;
 
@@ -332,18 +360,17 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::Resume(io::FileSystem& fil
                                                              std::string folder,
                                                              int64_t active_base_offset,
                                                              uint64_t flushed_bytes,
-                                                             uint32_t index_interval_bytes) {
-  std::unique_ptr<SegmentWriter> writer(
-      new SegmentWriter(files, std::move(folder), index_interval_bytes));
+                                                             const WriterTerms& terms) {
+  std::unique_ptr<SegmentWriter> writer(new SegmentWriter(files, std::move(folder), terms));
   const Status resumed = writer->state_->Resume(active_base_offset, flushed_bytes);
   if (!resumed.ok()) return resumed.error();
   return writer;
 }
 
 Result<AppendedBatch> SegmentWriter::Append(const record::BatchHeader& header, base::ByteSpan batch,
-                                            int64_t segment_bytes) {
+                                            const AppendTimes& times, int64_t segment_bytes) {
   if (state_->failure) return state_->Poisoned();
-  auto appended = state_->Append(header, batch, segment_bytes);
+  auto appended = state_->Append(header, batch, times, segment_bytes);
   if (!appended) state_->failure = appended.error();
   return appended;
 }

@@ -177,12 +177,13 @@ void VerifyPass::PlanSegments(Part& part) {
     const bool active = known ? base == part.entry->active_base_offset : i + 1 == bases.size();
     SegmentResult& segment = part.segments[base];
     segment.segment = {part.topic->name,
-                       part.partition,
+                       {part.topic->id, part.partition},
                        part.folder,
                        base,
                        end,
                        static_cast<uint32_t>(part.topic->config.index_interval_bytes),
-                       /*finished=*/!active || report_.clean};
+                       /*finished=*/!active || report_.clean,
+                       /*rolled=*/!active};
     to_check_.push_back(&segment);
   }
 }
@@ -296,7 +297,9 @@ void VerifyPass::VerifyFolder(const Part& part) {
         text ? "it is not what it should be" : text.error().message());
   }
   for (const io::DirectoryEntry& entry : *entries) {
-    const bool is_index = entry.name.ends_with(".index") || entry.name.ends_with(".timeindex");
+    const bool is_seal = entry.name.ends_with(".seal");
+    const bool is_index =
+        is_seal || entry.name.ends_with(".index") || entry.name.ends_with(".timeindex");
     const std::string log_name = entry.name.substr(0, entry.name.find('.')) + ".log";
     const bool has_log =
         is_index && std::any_of(part.bases->begin(), part.bases->end(), [&](int64_t base) {
@@ -306,7 +309,9 @@ void VerifyPass::VerifyFolder(const Part& part) {
                        entry.name == "leader-epoch-checkpoint" || ParseLogName(entry.name);
     if (!known) {
       Add(Finding::Kind::note, io::JoinPath(part.folder, entry.name),
-          is_index ? "an index without its log" : "it has no place here");
+          is_seal    ? "a seal without its log"
+          : is_index ? "an index without its log"
+                     : "it has no place here");
     }
   }
 }

@@ -64,10 +64,16 @@ void IndexEntries<Entry>::Load() {
   const Entry entry = Entry::Decode(bytes.data());
   const bool whole = position + kEntryBytes<Entry> <= reader_->file_bytes();
   if (whole && MayFollow(entry, before_ ? &*before_ : nullptr, log_bytes_)) {
+    stream_.Add(bytes);
     current_ = entry;
   } else {
     fault_ = EntryText(passed_) + " is not valid";
   }
+}
+
+template <typename Entry>
+size_t IndexEntries<Entry>::EntryBytes() {
+  return kEntryBytes<Entry>;
 }
 
 template <typename Entry>
@@ -112,6 +118,12 @@ void OffsetIndexCheck::Take(const SurveyedBatch& batch) {
 }
 
 std::string OffsetIndexCheck::Finish(bool log_is_damaged) {
+  std::string fault = FaultAtEnd(log_is_damaged);
+  if (fault.empty()) sum_ = entries_.sum();
+  return fault;
+}
+
+std::string OffsetIndexCheck::FaultAtEnd(bool log_is_damaged) {
   const bool one_is_left = entries_.current().has_value();
   const size_t passed = entries_.passed();
   std::string fault = entries_.Finish();
@@ -138,6 +150,12 @@ void TimeIndexCheck::Take(const SurveyedBatch& batch) {
 }
 
 std::string TimeIndexCheck::Finish(bool log_is_damaged) {
+  std::string fault = FaultAtEnd(log_is_damaged);
+  if (fault.empty()) sum_ = entries_.sum();
+  return fault;
+}
+
+std::string TimeIndexCheck::FaultAtEnd(bool log_is_damaged) {
   const bool one_is_left = entries_.current().has_value();
   const size_t passed = entries_.passed();
   std::string fault = entries_.Finish();

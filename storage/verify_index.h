@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "base/hash.h"
 #include "index/offset_index.h"
 #include "io/file_system.h"
 #include "storage/block_reader.h"
@@ -28,10 +29,14 @@ class IndexEntries {
   std::string Finish();
   // What is wrong is that the file system gave an error.
   bool unreadable() const { return unreadable_; }
+  // Of the file, once it is finished and nothing is wrong.
+  FileSum sum() const { return {uint64_t{passed_} * EntryBytes(), stream_.Sum()}; }
 
  private:
   void Load();
+  static size_t EntryBytes();
 
+  base::Xxh3Stream stream_;
   uint64_t log_bytes_;
   std::unique_ptr<io::File> file_;
   std::optional<BlockReader> reader_;
@@ -54,9 +59,14 @@ class OffsetIndexCheck {
   // told without the batches that are lost.
   std::string Finish(bool log_is_damaged);
   bool unreadable() const { return entries_.unreadable(); }
+  // Of the file, once it is finished; nullopt: something is wrong with it.
+  const std::optional<FileSum>& sum() const { return sum_; }
 
  private:
+  std::string FaultAtEnd(bool log_is_damaged);
+
   IndexEntries<index::OffsetEntry> entries_;
+  std::optional<FileSum> sum_;
   index::IndexBuilder builder_;
   int64_t base_offset_;
   size_t wanted_ = 0;         // entries that the rule asks for
@@ -71,9 +81,13 @@ class TimeIndexCheck {
   void Take(const SurveyedBatch& batch);
   std::string Finish(bool log_is_damaged);
   bool unreadable() const { return entries_.unreadable(); }
+  const std::optional<FileSum>& sum() const { return sum_; }
 
  private:
+  std::string FaultAtEnd(bool log_is_damaged);
+
   IndexEntries<index::TimeEntry> entries_;
+  std::optional<FileSum> sum_;
   int64_t base_offset_;
   int64_t greatest_ms_ = index::kNoTimestamp;    // of all batches
   int64_t last_entry_ms_ = index::kNoTimestamp;  // of the last entry that was passed

@@ -21,6 +21,7 @@ SegmentSurveyor::SegmentSurveyor(io::FileSystem& files, const std::string& folde
                                  int64_t base_offset, SegmentEnd end, SurveyOptions options)
     : base_offset_(base_offset), end_(end), options_(options), chain_(base_offset) {
   survey_.next_offset = base_offset;
+  if (options.digest) digest_.emplace();
   auto log = OpenToCheck(files, SegmentPath(folder, base_offset, SegmentFile::log), options.direct);
   if (!log) {
     GiveUp(log.error());
@@ -38,6 +39,7 @@ SegmentSurveyor::SegmentSurveyor(io::FileSystem& files, const std::string& folde
 
 void SegmentSurveyor::GiveUp(const Error& error) {
   survey_.unreadable = error;
+  digest_.reset();
   state_ = State::done;
 }
 
@@ -85,6 +87,7 @@ uint64_t SegmentSurveyor::TakeHeader() {
   header_ = *header;
   crc_position_ = position_ + record::kCrcCoversFrom;
   crc_ = 0;
+  if (digest_) digest_->AddBytes(reader_->Read(position_, record::kCrcCoversFrom));
   state_ = State::batch;
   return record::kCrcCoversFrom;
 }
@@ -94,7 +97,9 @@ uint64_t SegmentSurveyor::ReadPiece(uint64_t most_bytes) {
   const uint64_t loaded = reader_->LoadedFrom(crc_position_);
   const uint64_t piece = std::min({most_bytes, loaded > 0 ? loaded : options_.window_bytes / 2,
                                    position_ + header_.total_bytes() - crc_position_});
-  crc_ = base::Crc32c(reader_->Read(crc_position_, piece), crc_);
+  const base::ByteSpan bytes = reader_->Read(crc_position_, piece);
+  crc_ = base::Crc32c(bytes, crc_);
+  if (digest_) digest_->AddBytes(bytes);
   crc_position_ += piece;
   return piece;
 }
@@ -128,6 +133,7 @@ std::optional<SurveyedBatch> SegmentSurveyor::TakeBatch() {
     return std::nullopt;
   }
   chain_.Take(header_);
+  if (digest_) digest_->AddBatch(header_);
   if (!survey_.damage.empty() && !survey_.damage.back().end_offset)
     survey_.damage.back().end_offset = header_.base_offset;
   ++survey_.batch_count;
@@ -149,6 +155,7 @@ std::optional<int64_t> SegmentSurveyor::FollowerAt(uint64_t position) {
 
 void SegmentSurveyor::BeginSearch(std::string why, uint64_t from) {
   if (reader_->last_error()) return GiveUp(*reader_->last_error());
+  digest_.reset();
   damage_ = std::move(why);
   search_position_ = from;
   state_ = State::search;
@@ -183,14 +190,15 @@ void SegmentSurveyor::EndSearch(uint64_t position) {
 }
 
 SegmentSurvey SurveySegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
-                            SegmentEnd end) {
+                            SegmentEnd end, std::optional<LogDigest>* digest) {
   std::vector<SurveyedBatch> batches;
-  SegmentSurveyor surveyor(files, folder, base_offset, end, {});
+  SegmentSurveyor surveyor(files, folder, base_offset, end, {.digest = true});
   while (!surveyor.done()) {
     surveyor.Step(BlockReader::kWindowBytes,
                   [&](const SurveyedBatch& batch) { batches.push_back(batch); });
   }
   SegmentSurvey survey = surveyor.survey();
+  *digest = surveyor.TakeDigest();
   survey.batches = std::move(batches);
   return survey;
 }

@@ -6,12 +6,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/file_system.h"
 #include "record/batch.h"
 #include "storage/block_reader.h"
 #include "storage/journal_format.h"
+#include "storage/log_digest.h"
 #include "storage/offset_chain.h"
 #include "storage/segment.h"
 
@@ -47,7 +49,8 @@ struct SegmentSurvey {
 };
 
 struct SurveyOptions {
-  bool deep = false;  // decode every record, too: takes the memory of a batch
+  bool deep = false;    // decode every record, too: takes the memory of a batch
+  bool digest = false;  // gather what a seal says
   // Past the page cache, where that is possible: what stands on the device is looked at, and what
   // readers have in the cache stays there.
   bool direct = false;
@@ -70,6 +73,8 @@ class SegmentSurveyor {
   uint64_t Step(uint64_t most_bytes, const std::function<void(const SurveyedBatch&)>& visit);
   bool done() const { return state_ == State::done; }
   const SegmentSurvey& survey() const { return survey_; }
+  // Once it is done, if it was asked for; nullopt where something is damaged or unreadable.
+  std::optional<LogDigest> TakeDigest() { return std::exchange(digest_, std::nullopt); }
 
  private:
   enum class State { header, batch, search, done };
@@ -100,12 +105,14 @@ class SegmentSurveyor {
   std::string damage_;
   record::Compressor compressor_;
   std::vector<std::byte> decompressed_;
+  std::optional<LogDigest> digest_;
   SegmentSurvey survey_;
 };
 
-// The whole of it at once, with its batches.
+// The whole of it at once, with its batches; `digest` gets what a seal says of it, if nothing in it
+// is damaged.
 SegmentSurvey SurveySegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
-                            SegmentEnd end);
+                            SegmentEnd end, std::optional<LogDigest>* digest);
 
 // Where the segment bases[which] ends by a checkpoint that knows it.
 SegmentEnd EndBy(const CheckpointEntry& entry, const std::vector<int64_t>& bases, size_t which);

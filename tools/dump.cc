@@ -23,6 +23,7 @@ DumpFunction FunctionFor(std::string_view name) {
   if (name.ends_with(".log")) return DumpLog;
   if (name.ends_with(".index")) return DumpOffsetIndex;
   if (name.ends_with(".timeindex")) return DumpTimeIndex;
+  if (name.ends_with(".seal")) return DumpSeal;
   return nullptr;
 }
 
@@ -103,7 +104,7 @@ void DumpRun::DumpPath(const std::string& path) {
     return report_.Unreadable(
         Error(ErrorCode::invalid_argument,
               path + ": not a folder, nor named like a file that dump knows (*.log, *.index, "
-                     "*.timeindex, journal)"));
+                     "*.timeindex, *.seal, journal)"));
   }
   DumpOneFile(path, function);
 }

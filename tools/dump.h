@@ -61,6 +61,7 @@ struct DumpFile {
 void DumpLog(const DumpFile& file, DumpReport* report);
 void DumpOffsetIndex(const DumpFile& file, DumpReport* report);
 void DumpTimeIndex(const DumpFile& file, DumpReport* report);
+void DumpSeal(const DumpFile& file, DumpReport* report);
 void DumpJournal(const DumpFile& file, DumpReport* report);
 
 // "00000000000000000042.index" -> 42; 0 for any other name.

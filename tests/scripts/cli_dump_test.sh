@@ -24,22 +24,27 @@ grep -Eq '^baseOffset: 0 lastOffset: [0-9]+ count: [0-9]+ .*magic: 2 compresscod
   "$work/out" || fail "no batch"
 grep -Eq '^offset: [0-9]+ position: [0-9]+$' "$work/out" || fail "no offset index"
 grep -Eq '^timestamp: [0-9]+ offset: [0-9]+$' "$work/out" || fail "no time index"
+grep -Eq '^seal version: 1 topicId: \S+ partition: 0 baseOffset: 0 endOffset: [0-9]+ batches: [0-9]+ records: [0-9]+ ' \
+  "$work/out" || fail "no seal"
 expect 100000 "$("$tidemark" dump "$data"/t-0/*.log --records | grep -c '^| offset: ')"
 "$tidemark" dump "$data"/t-0/*.log --records | grep -q '| offset: 7 CreateTime: [0-9]* keySize: 5 valueSize: 7 headerKeys: \[\] key: key-8 payload: value 8$' ||
   fail "no record"
 "$tidemark" dump "$data" --records --json | python3 -c '
-import collections, json, sys
+import collections, json, os, sys
 counts = collections.Counter()
 records = 0
+seals = []
 for line in sys.stdin:
     entry = json.loads(line)
     counts[entry["type"]] += 1
+    if entry["type"] == "seal": seals.append(entry)
     if entry["type"] == "batch":
         assert entry["valid"] and "/t-0/" in entry["file"], entry
         records += entry["count"]
 assert records == counts["record"] == 100000, counts
 assert counts["superblock"] == counts["checkpoint"] == 1, counts
 assert counts["offset_index_entry"] and counts["time_index_entry"], counts
+assert counts["seal"] and all(s["blocks"] and s["log_bytes"] == os.path.getsize(s["file"][:-5] + ".log") for s in seals), seals
 assert not counts["damage"], counts'
 set +o pipefail
 "$tidemark" dump "$data" --records 2>"$work/err" | head -n 1 >/dev/null
@@ -104,6 +109,17 @@ head -c 64 /dev/zero >>"$index"
 expect_code 1 "$tidemark" dump --json "$index"
 grep -q '"type":"damage"' "$work/out" || fail "damage is not in the JSON"
 cp "$work/index" "$index"
+
+seal=${log%.log}.seal
+cp "$seal" "$work/seal"
+overwrite "$seal" 40 'X'
+expect_error 1 "seal: its checksum is wrong" "$tidemark" dump "$seal"
+head -c 20000 /dev/urandom >"$seal"
+expect_code 1 "$tidemark" dump --json "$seal"
+cp "$work/seal" "${log%/*}/00000000000000000077.seal"
+expect_error 1 "another segment" "$tidemark" dump "${log%/*}/00000000000000000077.seal"
+rm "${log%/*}/00000000000000000077.seal"
+cp "$work/seal" "$seal"
 
 cp "$data/journal" "$work/journal"
 overwrite "$data/journal" 20 'XXXX'

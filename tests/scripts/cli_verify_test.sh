@@ -62,6 +62,17 @@ cmp "$work/log" "$data"/quarantine/*-t-0-00000000000000000000.log
 expect_code 0 "$tidemark" verify "$data"
 expect_code 0 "$tidemark" repair "$data"
 
+echo "-- a seal"
+overwrite "${log%.log}.seal" 100 'X'
+expect_code 4 "$tidemark" verify "$data"
+grep -q "^fault: ${log%.log}.seal: seal: its checksum is wrong" "$work/out" || fail "$(cat "$work/out")"
+expect_code 4 "$tidemark" repair --dry-run "$data"
+grep -q "^would: ${log%.log}.seal: make it anew from the log" "$work/out" || fail "$(cat "$work/out")"
+expect_code 1 "$tidemark" repair "$data"
+grep -q "^done: ${log%.log}.seal: made anew from the log" "$work/out" || fail "$(cat "$work/out")"
+rm "${log%.log}.seal"
+expect_code 0 "$tidemark" verify "$data"
+
 echo "-- an index"
 printf 'abc' >>"${log%.log}.index"
 expect_code 4 "$tidemark" verify "$data"

@@ -590,7 +590,8 @@ def segment_damages():
     }
     for which, name in ((0, "first"), (-1, "last")):
         for act_name, act in acts.items():
-            for suffix in ("log", "index", "timeindex"):
+            # The last one is not sealed.
+            for suffix in ("log", "index", "timeindex") + (("seal",) if which == 0 else ()):
                 loses = suffix == "log" and act_name != "garbage behind"
                 # The first segment is sealed: what is wrong there is found by who reads it.
                 cuts = suffix == "log" and which == -1 and act_name == "cut short"

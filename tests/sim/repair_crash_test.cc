@@ -78,8 +78,8 @@ class RepairCrashTest : public ::testing::Test {
   std::string Content(const std::string& path) {
     return *io::ReadWholeFile(world_->files, path, uint64_t{1} << 30);
   }
-  // A batch in the middle of a sealed and of the active segment, an index of each kind, and a copy
-  // of the superblock.
+  // A batch in the middle of a sealed and of the active segment, an index of each kind, a seal, and
+  // a copy of the superblock.
   void DamageStore() {
     damaged_.clear();
     for (const size_t segment : {size_t{0}, size_t{2}}) {
@@ -97,6 +97,7 @@ class RepairCrashTest : public ::testing::Test {
     damaged_log_ = Content(PathOf(0, SegmentFile::log));
     Overwrite(PathOf(1, SegmentFile::offset_index), 3, "\x77");
     Overwrite(PathOf(2, SegmentFile::time_index), 3, "\x77");
+    Overwrite(PathOf(1, SegmentFile::seal), 60, "\x77");
     Overwrite("store/journal", 20, "XXXX");
   }
   Result<storage::RepairReport> Repair() {

@@ -1,6 +1,6 @@
-// Every byte of a small store's segments, indexes, manifests and journal is damaged, every file cut
-// short and removed, one after the other: it always starts, every intact batch is read at its own
-// offsets, and what is lost is told the same by verification, opening and readers.
+// Every byte of a small store's segments, indexes, seals, manifests and journal is damaged, every
+// file cut short and removed, one after the other: it always starts, every intact batch is read at
+// its own offsets, and what is lost is told the same by verification, opening and readers.
 #include <map>
 #include <set>
 
@@ -140,6 +140,10 @@ class DamageSweepTest : public StoreFixture {
     return offsets;
   }
 
+  static std::string SealBeside(const std::string& log_path) {
+    return log_path.substr(0, log_path.rfind('.')) + ".seal";
+  }
+
   MemoryFileSystem files_;
   FaultWorld world_{files_};
 };
@@ -158,8 +162,9 @@ TEST_F(DamageSweepTest, EveryByteOfASegment) {
         const Outcome outcome = Look(WithByte(clean, path, at, zero), kPacked);
         ExpectExact(outcome);
         if (outcome.missing.empty()) {
-          // Only the leader epoch has neither a checksum nor a meaning here.
+          // Only the leader epoch has neither a CRC nor a meaning here; the seal has seen it.
           EXPECT_EQ(OffsetsAt(log, at - at % 4), OffsetsAt(log, at));
+          EXPECT_EQ(outcome.in_order, !clean.files.contains(SealBeside(path)));
         } else {
           EXPECT_EQ(outcome.missing, OffsetsAt(log, at));
         }
@@ -170,20 +175,26 @@ TEST_F(DamageSweepTest, EveryByteOfASegment) {
   EXPECT_GE(logs, 3);
 }
 
-TEST_F(DamageSweepTest, EveryByteOfAnIndexAndOfTheManifests) {
+TEST_F(DamageSweepTest, EveryByteOfAnIndexASealAndTheManifests) {
   const Image clean = MakeCleanImage();
+  int seals = 0;
   for (const auto& [path, content] : clean.files) {
-    const bool index = path.ends_with("index");
-    if (!index && path.find("manifest") == std::string::npos) continue;
+    const bool seal = path.ends_with(".seal");
+    if (seal) ++seals;
+    if (!seal && !path.ends_with("index") && path.find("manifest") == std::string::npos) continue;
     for (size_t at = 0; at < content.size(); ++at) {
-      SCOPED_TRACE(path + " at " + std::to_string(at));
-      const Outcome outcome = Look(WithByte(clean, path, at, false), kPacked);
-      EXPECT_FALSE(outcome.in_order);
-      EXPECT_TRUE(outcome.missing.empty());
-      ExpectExact(outcome);
-      ASSERT_FALSE(HasFailure());
+      for (const bool zero : {false, true}) {
+        if (zero && content.Bytes()[at] == std::byte{0}) continue;
+        SCOPED_TRACE(path + " at " + std::to_string(at) + (zero ? " zeroed" : " flipped"));
+        const Outcome outcome = Look(WithByte(clean, path, at, zero), kPacked);
+        EXPECT_FALSE(outcome.in_order);
+        EXPECT_TRUE(outcome.missing.empty());
+        ExpectExact(outcome);
+        ASSERT_FALSE(HasFailure());
+      }
     }
   }
+  EXPECT_GE(seals, 2);
 }
 
 // Whatever is not zero in the journal: superblocks, checkpoints and commits.
@@ -211,7 +222,10 @@ TEST_F(DamageSweepTest, EveryFileCutShortOrRemoved) {
   for (const auto& [path, content] : clean.files) {
     const bool log = path.ends_with(".log");
     SCOPED_TRACE(path);
-    ExpectExact(Look(Without(clean, path), kPacked));
+    const Outcome without = Look(Without(clean, path), kPacked);
+    ExpectExact(without);
+    // A store from before seals has none.
+    EXPECT_TRUE(!path.ends_with(".seal") || without.in_order);
     for (size_t bytes = 0; bytes < content.size();
          bytes += std::max<size_t>(1, std::min<size_t>(content.size() / 16, 256 << 10))) {
       SCOPED_TRACE(bytes);

@@ -1,6 +1,7 @@
 // Repair: what can be mended is, nothing is deleted, and what is left is told.
 #include "storage/repair.h"
 
+#include "storage/seal.h"
 #include "tests/support/damage_fixture.h"
 #include "tests/support/fault_world.h"
 
@@ -83,6 +84,58 @@ TEST_F(RepairTest, ADamagedBatchGoesToQuarantineAndTheOthersStay) {
     EXPECT_EQ(lost.back().end_offset, header.next_offset());
     CloseCleanly();
   }
+}
+
+// The same again, but for the times of appends where nobody knows them any more.
+TEST_F(RepairTest, ASealIsMadeAnew) {
+  MakeStore();
+  const std::string path = SegmentFilePath(bases_[0], storage::SegmentFile::seal);
+  const std::string whole = ReadFile(path);
+  const auto seal_of = [](const std::string& bytes) {
+    return *storage::DecodeSeal(base::AsBytes(bytes));
+  };
+  const storage::Seal sealed = seal_of(whole);
+  std::string flipped = whole;
+  flipped[50] = static_cast<char>(flipped[50] ^ 1);
+  for (const std::string& content : {flipped, std::string(), whole + whole}) {
+    WriteFile(path, content);
+    EXPECT_FALSE(Repair(/*dry_run=*/true).actions.empty());
+    EXPECT_EQ(ReadFile(path), content);
+    EXPECT_TRUE(InOrder(Repair().after));
+    storage::Seal made = seal_of(ReadFile(path));
+    EXPECT_GE(made.appended.first_ms, sealed.appended.last_ms);
+    EXPECT_EQ(made.appended.first_ms, made.appended.last_ms);
+    made.appended = sealed.appended;
+    EXPECT_EQ(made, sealed);
+  }
+  EXPECT_TRUE(QuarantineHolds(".seal"));
+}
+
+TEST_F(RepairTest, ASealThatIsContradictedKeepsItsTimes) {
+  MakeStore();
+  const std::string path = SegmentFilePath(bases_[0], storage::SegmentFile::seal);
+  const auto before = *storage::DecodeSeal(base::AsBytes(ReadFile(path)));
+  Overwrite(LogPath(bases_[0]), Batches(bases_[0])[1].first + 12, "X");  // no CRC covers that
+  const auto report = Repair();
+  EXPECT_TRUE(report.before.Has(Finding::Kind::fault));
+  EXPECT_TRUE(InOrder(report.after));
+  const auto after = *storage::DecodeSeal(base::AsBytes(ReadFile(path)));
+  EXPECT_EQ(after.appended, before.appended);
+  EXPECT_NE(after.block_checksums, before.block_checksums);
+}
+
+// A store from before seals, or one whose disk was full: when something is mended, they are made.
+TEST_F(RepairTest, ALogThatIsWrittenAnewIsSealedAnewAndSoAreOthers) {
+  MakeStore();
+  const std::string other = SegmentFilePath(bases_[1], storage::SegmentFile::seal);
+  std::filesystem::remove(other);
+  Overwrite(LogPath(bases_[0]), Batches(bases_[0])[1].first + 100, "XXXX");
+  EXPECT_TRUE(InOrder(Repair().after));
+  EXPECT_TRUE(std::filesystem::exists(other));
+  const std::string path = SegmentFilePath(bases_[0], storage::SegmentFile::seal);
+  const auto seal = *storage::DecodeSeal(base::AsBytes(ReadFile(path)));
+  EXPECT_EQ(seal.log_bytes, ReadFile(LogPath(bases_[0])).size());
+  EXPECT_EQ(seal.batch_count, Batches(bases_[0]).size());
 }
 
 TEST_F(RepairTest, CopiesOfJournalAndManifestAreWrittenAnew) {

@@ -156,6 +156,20 @@ TEST_F(ScrubTest, IndexesAreHeldAgainstTheLog) {
   EXPECT_EQ(notices_.back().level, NoticeLevel::warning);
 }
 
+TEST_F(ScrubTest, SealsAreHeldAgainstTheirFiles) {
+  MakeStore();
+  const std::string seal = SegmentFilePath(bases_[0], storage::SegmentFile::seal);
+  Flip(seal, 60);
+  Flip(LogPath(bases_[1]), Batches(bases_[1])[1].first + 13);  // the leader epoch
+  OpenWorld();
+  RunRound();
+  const auto told = Told();
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_NE((told[0] + told[1]).find(seal), std::string::npos);
+  EXPECT_NE((told[0] + told[1]).find(LogPath(bases_[1]) + " at 0: the bytes"), std::string::npos);
+  EXPECT_EQ(notices_.back().level, NoticeLevel::warning);
+}
+
 TEST_F(ScrubTest, AFileThatCannotBeReadIsTold) {
   MakeStore();
   OpenWorld();

@@ -144,7 +144,9 @@ TEST(SealFormat, WhatContradictsItselfIsRefused) {
   EXPECT_TRUE(refused(With<uint64_t>(48, 0)));
   EXPECT_TRUE(refused(With<uint64_t>(48, 1 << 20)));  // more batches than fit
   EXPECT_TRUE(refused(With<uint64_t>(96, 15)));
+  EXPECT_TRUE(refused(With<uint64_t>(96, 48)));  // more entries than batches
   EXPECT_TRUE(refused(With<uint64_t>(112, 25)));
+  EXPECT_TRUE(refused(With<uint64_t>(112, 72)));
   EXPECT_TRUE(refused(With<uint64_t>(128, 0x100000)));  // one block too many
   EXPECT_TRUE(refused(With<uint64_t>(128, UINT64_MAX)));
   EXPECT_TRUE(refused(With<uint32_t>(136, 0)));
@@ -166,9 +168,10 @@ RC_GTEST_PROP(SealFormatProperty, WhatIsWrittenIsRead, ()) {
   seal.least_base_timestamp_ms = *rc::gen::arbitrary<int64_t>();
   seal.max_timestamp_ms = *rc::gen::arbitrary<int64_t>();
   seal.appended = {*rc::gen::arbitrary<int64_t>(), *rc::gen::arbitrary<int64_t>()};
-  seal.offset_index = {*rc::gen::inRange<uint64_t>(0, 1 << 20) * 8,
+  seal.offset_index = {*rc::gen::inRange<uint64_t>(0, seal.batch_count + 1) * 8,
                        *rc::gen::arbitrary<uint64_t>()};
-  seal.time_index = {*rc::gen::inRange<uint64_t>(0, 1 << 20) * 12, *rc::gen::arbitrary<uint64_t>()};
+  seal.time_index = {*rc::gen::inRange<uint64_t>(0, seal.batch_count + 1) * 12,
+                     *rc::gen::arbitrary<uint64_t>()};
   seal.block_checksums = *rc::gen::container<std::vector<uint64_t>>(
       SealBlocks(seal.log_bytes, seal.block_bytes), rc::gen::arbitrary<uint64_t>());
   const SealFile bytes = EncodeSeal(seal);

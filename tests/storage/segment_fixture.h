@@ -99,6 +99,11 @@ class SegmentFixture : public ::testing::Test {
  protected:
   static constexpr uint32_t kInterval = 4096;
   static constexpr int64_t kNoRoll = int64_t{1} << 30;
+  inline static const WriterTerms kTerms{{base::Uuid::FromRandom(7, 8), 3}, kInterval};
+  // As if a batch of one offset came every 100 ms of the engine clock, and took 50.
+  static AppendTimes TimesOf(const record::BatchHeader& header) {
+    return {header.base_offset * 100, header.last_offset() * 100 + 50};
+  }
 
   std::string Path(int64_t base_offset, SegmentFile kind) const {
     return SegmentPath(folder(), base_offset, kind);
@@ -109,13 +114,14 @@ class SegmentFixture : public ::testing::Test {
   }
 
   std::unique_ptr<SegmentWriter> Resume(int64_t base_offset, uint64_t flushed_bytes) {
-    auto writer = SegmentWriter::Resume(files_, folder(), base_offset, flushed_bytes, kInterval);
+    auto writer = SegmentWriter::Resume(files_, folder(), base_offset, flushed_bytes, kTerms);
     EXPECT_TRUE(writer.ok()) << writer.error().ToString();
     return *std::move(writer);
   }
   static AppendedBatch Append(SegmentWriter& writer, const MadeBatch& batch,
                               int64_t segment_bytes = kNoRoll) {
-    const auto appended = writer.Append(batch.header, batch.bytes, segment_bytes);
+    const auto appended =
+        writer.Append(batch.header, batch.bytes, TimesOf(batch.header), segment_bytes);
     EXPECT_TRUE(appended.ok()) << appended.error().ToString();
     return *appended;
   }

@@ -125,7 +125,7 @@ TEST_F(SegmentResumeTest, EntriesThatLookValidButNameNoBatch) {
 }
 
 TEST_F(SegmentResumeTest, ALogShorterThanWhatWasFlushedIsDamage) {
-  const auto writer = SegmentWriter::Resume(files_, folder(), kBase, LogBytes() + 1, kInterval);
+  const auto writer = SegmentWriter::Resume(files_, folder(), kBase, LogBytes() + 1, kTerms);
   EXPECT_EQ(writer.error().code(), ErrorCode::corrupt);
 }
 

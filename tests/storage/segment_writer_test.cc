@@ -294,7 +294,8 @@ TEST_F(SegmentWriterTest, AFailedFlushIsNeverRepeated) {
   EXPECT_THAT(again.error().message(), HasSubstr("flush failed"));
   EXPECT_EQ(writer->Finish().error().code(), ErrorCode::stopped);
   const MadeBatch next = MakeBatch(1, 1, 1000, 10);
-  EXPECT_EQ(writer->Append(next.header, next.bytes, kNoRoll).error().code(), ErrorCode::stopped);
+  EXPECT_EQ(writer->Append(next.header, next.bytes, TimesOf(next.header), kNoRoll).error().code(),
+            ErrorCode::stopped);
   EXPECT_THAT(TakeLog(), IsEmpty());  // nothing touched the disk any more
   EXPECT_EQ(writer->flushed_bytes(), 0u);
 }
@@ -314,7 +315,7 @@ TEST_F(SegmentWriterTest, AnyFailureEndsTheWriterAndTheFlushedPartSurvives) {
     Bytestring flushed_log;
     for (int i = 0; i < 16 && !failed; ++i) {
       const MadeBatch batch = MakeBatch(i, 1, 1000 + i, 1000);
-      failed = !writer->Append(batch.header, batch.bytes, 9000).ok();
+      failed = !writer->Append(batch.header, batch.bytes, TimesOf(batch.header), 9000).ok();
       if (!failed && i % 4 == 3) failed = !writer->Flush().ok();
       if (!failed && i % 4 == 3) flushed_log = LogOf(writer->active_base_offset());
     }

@@ -1,6 +1,10 @@
 // Verification: what is in order is said to be, what is not is named, and nothing is changed.
 #include "storage/verify.h"
 
+#include <algorithm>
+
+#include "base/hash.h"
+#include "storage/seal.h"
 #include "tests/support/damage_fixture.h"
 
 namespace tidemark::testing {
@@ -114,6 +118,94 @@ TEST_F(VerifyTest, IndexesAreHeldAgainstTheLog) {
     }
     WriteFile(path, whole);
   }
+}
+
+class VerifySealTest : public VerifyTest {
+ protected:
+  void SetUp() override {
+    MakeCleanStore();
+    ASSERT_TRUE(std::filesystem::exists(seal_path_));
+  }
+  void ExpectOnlyFault(const std::string& path, const std::string& text,
+                       std::optional<uint64_t> position = {}) {
+    const VerifyReport report = Verify();
+    ASSERT_EQ(report.findings.size(), 1u) << TextOf(report);
+    EXPECT_EQ(report.findings[0].kind, Finding::Kind::fault);
+    EXPECT_EQ(report.findings[0].path, path);
+    EXPECT_EQ(report.findings[0].position, position);
+    EXPECT_NE(report.findings[0].what.find(text), std::string::npos) << report.findings[0].what;
+  }
+  std::string seal_path_ = SegmentFilePath(0, storage::SegmentFile::seal);
+};
+
+TEST_F(VerifySealTest, AMissingOneIsNoFault) {
+  std::filesystem::remove(seal_path_);
+  EXPECT_TRUE(Verify().findings.empty());
+}
+
+TEST_F(VerifySealTest, ADamagedOneIsAFault) {
+  const std::string whole = ReadFile(seal_path_);
+  for (const std::string& content :
+       {std::string(), whole.substr(0, 100), whole + "x", std::string(whole.size(), '\0')}) {
+    WriteFile(seal_path_, content);
+    ExpectOnlyFault(seal_path_, "seal: ");
+  }
+}
+
+TEST_F(VerifySealTest, OneFromElsewhereIsAFault) {
+  const int64_t next = SegmentBases()[1];
+  const std::string other = SegmentFilePath(next, storage::SegmentFile::seal);
+  const std::string whole = ReadFile(seal_path_);
+  std::filesystem::copy_file(other, seal_path_, std::filesystem::copy_options::overwrite_existing);
+  ExpectOnlyFault(seal_path_, "begins at " + std::to_string(next));
+  auto seal = *storage::DecodeSeal(base::AsBytes(whole));
+  seal.owner.partition = 1;
+  WriteFile(seal_path_, std::string(base::AsText(storage::EncodeSeal(seal))));
+  ExpectOnlyFault(seal_path_, "another partition");
+}
+
+TEST_F(VerifySealTest, ANewerOneIsANote) {
+  std::string seal = ReadFile(seal_path_);
+  seal[8] = 2;
+  const uint64_t checksum = base::Xxh3(base::AsBytes(seal).first(seal.size() - 8));
+  base::StoreLittle(seal.data() + seal.size() - 8, checksum);
+  WriteFile(seal_path_, seal);
+  const VerifyReport report = Verify();
+  ASSERT_EQ(report.findings.size(), 1u) << TextOf(report);
+  EXPECT_EQ(report.findings[0].kind, Finding::Kind::note);
+  EXPECT_NE(report.findings[0].what.find("newer"), std::string::npos);
+}
+
+// The leader epoch has no CRC, and the length of a log that ends between two batches none either.
+TEST_F(VerifySealTest, WhatNoCrcSeesIsToldByTheSeal) {
+  const auto batches = Batches();
+  const std::string whole = ReadFile(LogPath());
+  std::string log = whole;
+  log[batches[1].first + 13] = 1;
+  WriteFile(LogPath(), log);
+  ExpectOnlyFault(LogPath(), "are not those that were sealed", 0);
+
+  WriteFile(LogPath(), whole.substr(0, batches.back().first));
+  VerifyReport report = Verify();
+  const std::string sealed = std::to_string(whole.size()) + " were sealed";
+  EXPECT_EQ(std::count_if(report.findings.begin(), report.findings.end(),
+                          [&](const Finding& finding) {
+                            return finding.kind == Finding::Kind::fault &&
+                                   finding.path == LogPath() &&
+                                   finding.what.find(sealed) != std::string::npos;
+                          }),
+            1);
+  std::erase_if(report.findings, [](const Finding& f) { return f.kind != Finding::Kind::loss; });
+  ExpectOnlyLoss(report, batches.back().second.base_offset, SegmentBases()[1]);
+}
+
+// Entries that follow the rule of another interval are right by themselves.
+TEST_F(VerifySealTest, AnIndexOfWhichEveryEntryIsRightButWhichIsNotTheSealedOne) {
+  const std::string path = SegmentFilePath(0, storage::SegmentFile::offset_index);
+  const std::string whole = ReadFile(path);
+  ASSERT_GE(whole.size(), 24u);
+  WriteFile(path, whole.substr(8));
+  ExpectOnlyFault(path, "not what was sealed");
 }
 
 TEST_F(VerifyTest, DamagedCommitsAreToldByTheirOffsets) {
