@@ -85,7 +85,7 @@ Status EngineCore::OpenStore() {
   context_.RefreshNow();
   RefreshRoom();
   scrubber_ = std::make_unique<Scrubber>(context_, topics_);
-  retention_ = std::make_unique<Retention>(context_, *committer_, topics_);
+  retention_ = std::make_unique<Retention>(context_, *committer_, *packer_, topics_);
   report_.duration_us = context_.now_us - began_us;
   return {};
 }

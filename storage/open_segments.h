@@ -17,6 +17,7 @@ namespace tidemark::storage {
 struct SegmentEntry {
   std::shared_ptr<OpenSegment> opened;      // null: not opened yet, or let go
   std::optional<int64_t> max_timestamp_ms;  // known once it was opened
+  std::optional<int64_t> last_append_ms;    // on the engine clock; the same, or its seal was read
   std::optional<uint64_t> log_bytes;        // known once it was written to, or measured
 };
 using SegmentMap = std::map<int64_t, SegmentEntry>;

@@ -1,5 +1,6 @@
 // The packer's work on the background thread: compressing and writing runs, flushing segments.
 #include <algorithm>
+#include <utility>
 
 #include "storage/packer.h"
 #include "storage/seal.h"
@@ -41,6 +42,7 @@ struct Packer::PackItem {
   int64_t active_base_offset = -1;
   uint64_t flushed_bytes = 0;
   int64_t segment_bytes = 0;
+  bool roll = false;  // first of all
   WriterTerms terms;
   std::vector<AppendedBatch> appended;
   std::string warning;
@@ -168,6 +170,7 @@ bool Packer::StartPack() {
     item.active_base_offset = partition.active_base_offset();
     item.flushed_bytes = partition.active_flushed_bytes();
     item.segment_bytes = SegmentBytes(config);
+    item.roll = std::exchange(partition.roll_wanted, false);
     item.terms = TermsFor(partition);
     work->items.push_back(std::move(item));
   }
@@ -191,6 +194,7 @@ bool Packer::StartPack() {
 void Packer::PackOnWorker(PackItem& item) {
   item.status = EnsureWriter(context_.environment.files, *item.partition, item.active_base_offset,
                              item.flushed_bytes, item.terms, &item.warning);
+  int64_t segment_bytes = item.roll ? 0 : item.segment_bytes;
   for (Run* run : item.runs) {
     if (!item.status.ok()) return;
     batch_.clear();
@@ -202,13 +206,13 @@ void Packer::PackOnWorker(PackItem& item) {
       item.status = header.error();
       return;
     }
-    auto appended =
-        item.partition->writer->Append(*header, batch_, run->appended(), item.segment_bytes);
+    auto appended = item.partition->writer->Append(*header, batch_, run->appended(), segment_bytes);
     if (!appended) {
       item.status = appended.error();
       return;
     }
     item.appended.push_back(*appended);
+    segment_bytes = item.segment_bytes;
   }
 }
 
@@ -236,8 +240,12 @@ void Packer::FinishPackItem(PackItem& item) {
     const AppendedBatch& batch = item.appended[i];
     item.runs[i]->set_state(Run::State::packed);
     const uint64_t written = batch.header.total_bytes();
-    partition.unflushed_segments[batch.segment_base_offset] = batch.position + written;
+    const AppendTimes& appended = item.runs[i]->appended();
+    partition.unflushed_segments[batch.segment_base_offset] = {batch.position + written,
+                                                               appended.last_ms};
     if (batch.new_segment) context_.space.Settle(0, kSegmentSlackBytes);
+    if (batch.new_segment || !partition.active_begin_ms)
+      partition.active_begin_ms = appended.first_ms;
     context_.space.Settle(PartitionCore::ReservedFor(*item.runs[i]),
                           written + PartitionCore::kIndexBytesPerRun);
     unflushed_bytes_ += written;
@@ -306,18 +314,72 @@ void Packer::FinishFlush(FlushWork& work) {
     context_.Stop(work.status.error());
     return;
   }
-  for (PartitionCore* partition : work.partitions) {
-    partition->writer_dirty = false;
-    int64_t packed_end = partition->packed_end_offset();
-    for (const auto& run : partition->runs()) {
-      if (run->state() != Run::State::packed) break;
-      packed_end = run->next_offset();
-    }
-    partition->SetFlushed(partition->writer->active_base_offset(),
-                          partition->writer->flushed_bytes(), packed_end);
-    partition->DropPackedBelow(packed_end);
-    CheckReclaimed(*partition);
+  for (PartitionCore* partition : work.partitions) TakeFlushed(*partition);
+}
+
+// Its writer has flushed all that it has written.
+void Packer::TakeFlushed(PartitionCore& partition) {
+  partition.writer_dirty = false;
+  int64_t packed_end = partition.packed_end_offset();
+  for (const auto& run : partition.runs()) {
+    if (run->state() != Run::State::packed) break;
+    packed_end = run->next_offset();
   }
+  partition.SetFlushed(partition.writer->active_base_offset(), partition.writer->flushed_bytes(),
+                       packed_end);
+  partition.DropPackedBelow(packed_end);
+  CheckReclaimed(partition);
+}
+
+// When nothing is left to pack.
+bool Packer::StartRoll() {
+  while (!to_roll_.empty()) {
+    PartitionCore& partition = *to_roll_.front();
+    to_roll_.pop_front();
+    partition.in_roll_list = false;
+    partition.roll_wanted = false;
+    if (!partition.active_begin_ms || partition.deleted) continue;
+    int64_t next_offset = partition.packed_end_offset();
+    for (const auto& run : partition.runs()) {
+      if (run->state() == Run::State::packed) next_offset = run->next_offset();
+    }
+    auto status = std::make_shared<Status>();
+    auto warning = std::make_shared<std::string>();
+    job_ = Job::roll;
+    context_.environment.worker.Submit(
+        [this, &partition, next_offset, status, warning, terms = TermsFor(partition),
+         active = partition.active_base_offset(), flushed = partition.active_flushed_bytes(),
+         now_ms = context_.EngineClockMs()] {
+          *status = EnsureWriter(context_.environment.files, partition, active, flushed, terms,
+                                 warning.get());
+          if (status->ok()) *status = partition.writer->Roll(next_offset, now_ms);
+        },
+        [this, &partition, next_offset, status, warning] {
+          if (!warning->empty()) context_.Tell(NoticeLevel::warning, *warning);
+          FinishRoll(partition, next_offset, *status);
+        });
+    return true;
+  }
+  return false;
+}
+
+void Packer::FinishRoll(PartitionCore& partition, int64_t next_offset, const Status& status) {
+  job_ = Job::none;
+  if (partition.writer)
+    context_.stats.segment_bytes_written += partition.writer->TakeBytesWritten();
+  if (!status.ok()) {
+    if (status.error().code() == ErrorCode::disk_full) {
+      RetryLater(partition, status.error());
+    } else {
+      context_.Stop(status.error());
+    }
+    return;
+  }
+  std::erase(unflushed_, &partition);
+  context_.space.Settle(0, kSegmentSlackBytes);
+  partition.unflushed_segments[next_offset] = {};
+  partition.active_begin_ms.reset();
+  TakeFlushed(partition);
 }
 
 Status ResetToFlushed(io::FileSystem& files, const std::string& folder, int64_t active_base_offset,

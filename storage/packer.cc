@@ -46,6 +46,7 @@ void Packer::Advance() {
     return;
   }
   if (may_pack && StartPack()) return;
+  if (may_pack && StartRoll()) return;
   if (checkpoint_wanted_ && checkpoints_allowed_) StartCheckpoint();
 }
 
@@ -64,6 +65,18 @@ void Packer::PackSoon(PartitionCore& partition) {
       return;
     }
   }
+}
+
+// Behind what is in its tail. Where there is always something to be packed, with the next batch.
+void Packer::RollSoon(PartitionCore& partition) {
+  PackSoon(partition);
+  committer_.MakeAllDue();  // a run that is not wholly durable waits for that
+  if (partition.in_roll_list) {
+    partition.roll_wanted = true;
+    return;
+  }
+  partition.in_roll_list = true;
+  to_roll_.push_back(&partition);
 }
 
 // --- What is to be reclaimed ---
@@ -172,6 +185,7 @@ void Packer::Forget(PartitionCore& partition) {
   TIDEMARK_CHECK(job_ == Job::none);
   std::erase(queue_, &partition);
   std::erase(unflushed_, &partition);
+  std::erase(to_roll_, &partition);
   partition.in_pack_queue = false;
   partition.writer_dirty = false;
   partition.writer.reset();

@@ -51,13 +51,16 @@ class Packer {
   // The last checkpoint of a clean stop, or the first of an opening: written here and now.
   Status WriteCheckpointNow(bool clean);
 
+  // The active segment takes no more records: what it has is finished, though nothing follows it.
+  void RollSoon(PartitionCore& partition);
+
   // No work is with the worker.
   bool idle() const { return job_ == Job::none; }
   // Forgets a partition whose topic is deleted. No work may be with the worker.
   void Forget(PartitionCore& partition);
 
  private:
-  enum class Job { none, pack, flush, checkpoint };
+  enum class Job { none, pack, flush, roll, checkpoint };
   struct PackItem;
   struct PackWork;
   struct FlushWork;
@@ -81,6 +84,9 @@ class Packer {
   void RetryLater(PartitionCore& partition, const Error& cause);
   void StartFlush();
   void FinishFlush(FlushWork& work);
+  bool StartRoll();
+  void FinishRoll(PartitionCore& partition, int64_t next_offset, const Status& status);
+  void TakeFlushed(PartitionCore& partition);
   void StartCheckpoint();
   CheckpointEntry EntryFor(const PartitionCore& partition) const;
   Checkpoint BuildCheckpoint(bool clean) const;
@@ -94,7 +100,8 @@ class Packer {
   std::vector<std::byte> batch_;   // the worker's
 
   Job job_ = Job::none;
-  std::deque<PartitionCore*> queue_;       // have runs to be packed
+  std::deque<PartitionCore*> queue_;  // have runs to be packed
+  std::deque<PartitionCore*> to_roll_;
   std::vector<PartitionCore*> unflushed_;  // have batches to be flushed
   uint64_t unflushed_bytes_ = 0;
   uint64_t unflushed_run_bytes_ = 0;  // what they were packed from

@@ -335,9 +335,10 @@ void PartitionCore::SetFlushed(int64_t active_base, uint64_t flushed_bytes, int6
   // What was opened of the segment that has grown, or has been finished, is to be opened anew.
   if (auto active = segments_.find(active_base_offset_); active != segments_.end())
     active->second.opened.reset();
-  for (const auto& [base, log_bytes] : unflushed_segments) {
+  for (const auto& [base, unflushed] : unflushed_segments) {
     segments_[base] = {};
-    segments_[base].log_bytes = log_bytes;
+    segments_[base].log_bytes = unflushed.log_bytes;
+    segments_[base].last_append_ms = unflushed.last_append_ms;
   }
   unflushed_segments.clear();
   active_base_offset_ = active_base;

@@ -119,8 +119,18 @@ class PartitionCore {
   bool indexes_finished = true;           // of the active segment, by the last clean stop
   std::unique_ptr<SegmentWriter> writer;  // the worker's while work is with it
   bool writer_dirty = false;              // has unflushed batches
-  // Segments written to since the last flush, and how long their logs are.
-  std::map<int64_t, uint64_t> unflushed_segments;
+  // Segments written to since the last flush: how long their logs are, and when the last of their
+  // records was appended.
+  struct UnflushedSegment {
+    uint64_t log_bytes = 0;
+    std::optional<int64_t> last_append_ms;
+  };
+  std::map<int64_t, UnflushedSegment> unflushed_segments;
+  // On the engine clock, of the active segment's first record, or of one that came later. nullopt:
+  // there is nothing in it.
+  std::optional<int64_t> active_begin_ms;
+  bool roll_wanted = false;  // the next batch begins a segment
+  bool in_roll_list = false;
 
  private:
   Status CheckAdmission(const Record& record) const;

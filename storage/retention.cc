@@ -5,14 +5,18 @@
 #include <string>
 #include <utility>
 
+#include "storage/seal.h"
 #include "storage/segment.h"
 #include "storage/store_files.h"
 
 namespace tidemark::storage {
 namespace {
 
-// How often the limits are looked at. Room is looked at in every turn.
+// How often limits are looked at, where there are any that a minute would be late for. Room is
+// looked at in every turn.
 constexpr int64_t kCheckUs = 1'000'000;
+constexpr int64_t kSeldomCheckUs = 60 * kCheckUs;
+constexpr int64_t kLongSegmentMs = 3600 * 1000;
 // Segments whose files are removed in one piece of work, so that flushes get their turn.
 constexpr size_t kMostSegmentsAtOnce = 16;
 // Room that dropping keeps free: a sixteenth of a budget, else this on a disk. Enough for what
@@ -63,16 +67,32 @@ struct Retention::Removal {
   Status status;
 };
 
+struct Retention::SealReading {
+  PartitionCore* partition = nullptr;
+  int64_t base_offset = 0;
+  std::optional<int64_t> last_append_ms;
+};
+
 struct Retention::Survey {
   PartitionCore* partition = nullptr;
   std::vector<std::pair<int64_t, uint64_t>> log_bytes;  // by base offset
 };
 
-Retention::Retention(Context& context, Committer& committer, const TopicList& topics)
-    : context_(context), committer_(committer), topics_(topics), due_us_(context.now_us) {
+Retention::Retention(Context& context, Committer& committer, Packer& packer,
+                     const TopicList& topics)
+    : context_(context),
+      committer_(committer),
+      packer_(packer),
+      topics_(topics),
+      opened_ms_(context.EngineClockMs()),
+      due_us_(context.now_us) {
   context_.can_make_room = [this] { return victim_ != nullptr || FindVictim() != nullptr; };
   for (const auto& topic : topics_) {
-    for (const auto& partition : topic->partitions()) Enqueue(*partition);
+    for (const auto& partition : topic->partitions()) {
+      if (partition->active_flushed_bytes() > 0 && !partition->active_begin_ms)
+        partition->active_begin_ms = opened_ms_;
+      Enqueue(*partition);
+    }
   }
 }
 
@@ -89,6 +109,7 @@ int64_t Retention::next_due_us() const {
 void Retention::Forget(PartitionCore& partition) {
   std::erase(to_remove_, &partition);
   std::erase(to_measure_, &partition);
+  std::erase(to_date_, &partition);
   if (victim_ == &partition) victim_ = nullptr;
 }
 
@@ -98,7 +119,8 @@ void Retention::Advance() {
   if (stopped_ || !context_.health.ok()) return;
   if (context_.now_us >= due_us_) CheckLimits();
   MakeRoom();
-  if (working_ || StartCounting() || StartRemoval() || to_measure_.empty()) return;
+  if (working_ || StartCounting() || StartRemoval() || StartSealReading()) return;
+  if (to_measure_.empty()) return;
   PartitionCore& partition = *to_measure_.back();
   to_measure_.pop_back();
   StartSurvey(partition);
@@ -107,11 +129,49 @@ void Retention::Advance() {
 // --- Limits --------------------------------------------------------------------------------------
 
 void Retention::CheckLimits() {
-  due_us_ = context_.now_us + kCheckUs;
+  due_us_ = context_.now_us + kSeldomCheckUs;
   for (const auto& topic : topics_) {
-    if (topic->deleted || topic->config().retention_bytes < 0) continue;
-    for (const auto& partition : topic->partitions()) KeepBytes(*partition);
+    if (topic->deleted) continue;
+    const TopicConfig& config = topic->config();
+    const bool limited = config.retention_ms >= 0 || config.retention_bytes >= 0;
+    if (limited || config.segment_ms < kLongSegmentMs) due_us_ = context_.now_us + kCheckUs;
+    for (const auto& partition : topic->partitions()) {
+      RollIfDue(*partition);
+      if (config.retention_ms >= 0) KeepTime(*partition);
+      if (config.retention_bytes >= 0) KeepBytes(*partition);
+    }
   }
+}
+
+// Also where nothing is appended any more: a segment's records go when its last one does, so that
+// none stays longer than a segment's span too long.
+void Retention::RollIfDue(PartitionCore& partition) {
+  std::optional<int64_t> begin_ms = partition.active_begin_ms;
+  if (!begin_ms && !partition.runs().empty())
+    begin_ms = partition.runs().front()->appended().first_ms;
+  if (!begin_ms) return;
+  const TopicConfig& config = partition.topic().config();
+  int64_t span_ms = config.segment_ms;
+  if (config.retention_ms >= 0) span_ms = std::min(span_ms, config.retention_ms);
+  if (context_.EngineClockMs() - *begin_ms >= span_ms) packer_.RollSoon(partition);
+}
+
+void Retention::KeepTime(PartitionCore& partition) {
+  const SegmentMap& segments = partition.segments();
+  int64_t log_start = partition.log_start_wanted();
+  const int64_t now_ms = context_.EngineClockMs();
+  for (auto at = segments.begin(); at != segments.end(); ++at) {
+    const auto next = std::next(at);
+    if (at->first == partition.active_base_offset() || next == segments.end()) break;
+    if (!at->second.last_append_ms) {
+      if (std::find(to_date_.begin(), to_date_.end(), &partition) == to_date_.end())
+        to_date_.push_back(&partition);
+      break;
+    }
+    if (now_ms - *at->second.last_append_ms <= partition.topic().config().retention_ms) break;
+    log_start = std::max(log_start, next->first);
+  }
+  if (log_start > partition.log_start_wanted()) committer_.MoveLogStart(partition, log_start);
 }
 
 // True: its segments are measured.
@@ -258,6 +318,41 @@ bool Retention::StartCounting() {
         uint64_t bytes = **used;
         for (const Pinned& pinned : pinned_) bytes += pinned.bytes;
         context_.space.SetRoom(RoomInBudget(budget, bytes));
+      });
+  return true;
+}
+
+// When the oldest segment was appended that nobody has dated yet. A seal that is missing, damaged,
+// or not this partition's says nothing.
+bool Retention::StartSealReading() {
+  if (to_date_.empty()) return false;
+  PartitionCore& partition = *to_date_.back();
+  to_date_.pop_back();
+  const SegmentMap& segments = partition.segments();
+  const auto undated = std::find_if(segments.begin(), segments.end(), [](const auto& segment) {
+    return !segment.second.last_append_ms;
+  });
+  if (undated == segments.end()) return false;
+  working_ = true;
+  auto reading = std::make_shared<SealReading>();
+  reading->partition = &partition;
+  reading->base_offset = undated->first;
+  io::FileSystem& files = context_.environment.files;
+  context_.environment.worker.Submit(
+      [&files, reading, folder = partition.folder(), owner = partition.owner()] {
+        const auto seal = ReadSeal(files, folder, reading->base_offset);
+        if (seal && seal->owner == owner) reading->last_append_ms = seal->appended.last_ms;
+      },
+      [this, reading] {
+        working_ = false;
+        SegmentMap& known = reading->partition->segments();
+        const auto segment = known.find(reading->base_offset);
+        if (segment != known.end() && !segment->second.last_append_ms) {
+          // A clock that has lost its past may be behind what was written under it.
+          segment->second.last_append_ms =
+              std::min(reading->last_append_ms.value_or(opened_ms_), context_.EngineClockMs());
+        }
+        due_us_ = context_.now_us;
       });
   return true;
 }

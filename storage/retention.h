@@ -1,5 +1,10 @@
-// Gives up what is old: by the size of a partition (retention.bytes), and by the room on the disk
-// (when.full=drop_oldest). Belongs to the core's thread.
+// Gives up what is old: by the time since it was appended (retention.ms), by the size of a
+// partition (retention.bytes), and by the room on the disk (when.full=drop_oldest). Has segments
+// finished when they have taken records for long enough (segment.ms). Belongs to the core's thread.
+//
+// Time is the engine clock's, which never steps and stands still while nobody has the store open:
+// no clock that is wrong, and no timestamp of a device, lets a record go early. Where it is not
+// known when a record was appended, it counts as appended at this opening.
 //
 // The order that keeps a crash from showing half of it: a commit of the journal holds the new log
 // start, which takes no new space; then readers are told offset_out_of_range; then the segments
@@ -22,13 +27,15 @@ namespace tidemark::storage {
 class Retention {
  public:
   // All partitions' log starts are restored.
-  Retention(Context& context, Committer& committer, const TopicList& topics);
+  Retention(Context& context, Committer& committer, Packer& packer, const TopicList& topics);
 
   // Takes in what has become durable, looks at the limits when it is time, and gives the worker its
   // next piece. Every turn.
   void Advance();
   // When Advance() has to be called at the latest; INT64_MAX: not by itself.
   int64_t next_due_us() const;
+  // A topic's limits have changed.
+  void LookSoon() { due_us_ = context_.now_us; }
   // Nothing new is begun; what was not removed yet is at the next opening.
   void Stop() { stopped_ = true; }
   // No work is with the worker.
@@ -39,9 +46,12 @@ class Retention {
  private:
   struct Removal;
   struct Survey;
+  struct SealReading;
 
   void Enqueue(PartitionCore& partition);
   void CheckLimits();
+  void RollIfDue(PartitionCore& partition);
+  void KeepTime(PartitionCore& partition);
   void KeepBytes(PartitionCore& partition);
   bool MeasureSoon(PartitionCore& partition);
   void MakeRoom();
@@ -49,19 +59,23 @@ class Retention {
   bool StartRemoval();
   void FinishRemoval(const Removal& removal);
   void CreditUnpinned();
+  bool StartSealReading();
   void StartSurvey(PartitionCore& partition);
   bool StartCounting();
 
   Context& context_;
   Committer& committer_;
+  Packer& packer_;
   const TopicList& topics_;
+  const int64_t opened_ms_;  // on the engine clock
   bool stopped_ = false;
   bool working_ = false;
   bool told_failure_ = false;
   int64_t due_us_ = 0;
   std::deque<PartitionCore*> to_remove_;  // have segments below their log start
   std::vector<PartitionCore*> to_measure_;
-  PartitionCore* victim_ = nullptr;  // gives up a segment for the room that it takes
+  std::vector<PartitionCore*> to_date_;  // have a first segment whose seal is to be read
+  PartitionCore* victim_ = nullptr;      // gives up a segment for the room that it takes
   // Removed, though a reader has it open still: its room comes when that lets go.
   struct Pinned {
     std::weak_ptr<OpenSegment> segment;

@@ -68,6 +68,10 @@ class SegmentWriter {
   Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
                                const AppendTimes& times, int64_t segment_bytes);
 
+  // Finishes the active segment for good, flushes and seals it, and begins an empty one whose first
+  // record will have `next_offset`; its files are flushed, too, so that they tell where the
+  // partition goes on. `now_ms`: on the engine clock.
+  Status Roll(int64_t next_offset, int64_t now_ms);
   // Lets the kernel begin to write what the active .log has got since the last such call, so that
   // Flush() will find less to do.
   void StartWriteback();

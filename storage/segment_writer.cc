@@ -30,6 +30,7 @@ struct SegmentWriter::State {
   void StartWriteback();
   Status Flush();
   Status Finish();
+  Status Roll(int64_t next_offset, int64_t now_ms);
   // Remembers the first failure, so that nothing is done after it.
   Status Remember(Status status);
   Error Poisoned() const;
@@ -331,6 +332,12 @@ Status SegmentWriter::State::Finish() {
   return Flush();
 }
 
+Status SegmentWriter::State::Roll(int64_t next_offset, int64_t now_ms) {
+  if (Status status = FinishForGood(next_offset, now_ms); !status.ok()) return status;
+  if (Status status = StartSegment(next_offset); !status.ok()) return status;
+  return Flush();
+}
+
 Status SegmentWriter::State::FlushFile(SegmentFile kind) {
   auto file = files.Open(Path(kind), {.write = true});
   if (!file) return file.error();
@@ -387,6 +394,11 @@ Status SegmentWriter::Flush() {
 Status SegmentWriter::Finish() {
   if (state_->failure) return state_->Poisoned();
   return state_->Remember(state_->Finish());
+}
+
+Status SegmentWriter::Roll(int64_t next_offset, int64_t now_ms) {
+  if (state_->failure) return state_->Poisoned();
+  return state_->Remember(state_->Roll(next_offset, now_ms));
 }
 
 int64_t SegmentWriter::active_base_offset() const { return state_->base_offset; }

@@ -29,11 +29,14 @@ constexpr Range kFlushMs{0, int64_t{24} * 3600 * 1000};
 // An hour of waiting for the acknowledgement is beyond what any client waits.
 constexpr Range kCommitLingerMs{0, int64_t{3600} * 1000};
 
+// Below a second nearly every batch would become a segment.
+constexpr Range kSegmentMs{1000, std::numeric_limits<int64_t>::max()};
+constexpr Range kRetentionMs{-1, std::numeric_limits<int64_t>::max()};
 constexpr Range kRetentionBytes{-1, std::numeric_limits<int64_t>::max()};
 constexpr Range kRetentionPriority{-1000, 1000};
 
 // Kafka's topic settings that this version does not honour.
-constexpr std::array<std::string_view, 26> kNotHonoured{
+constexpr std::array<std::string_view, 24> kNotHonoured{
     "cleanup.policy",
     "compression.gzip.level",
     "compression.lz4.level",
@@ -55,10 +58,8 @@ constexpr std::array<std::string_view, 26> kNotHonoured{
     "min.insync.replicas",
     "preallocate",
     "remote.storage.enable",
-    "retention.ms",
     "segment.index.bytes",
     "segment.jitter.ms",
-    "segment.ms",
     "unclean.leader.election.enable",
 };
 
@@ -150,6 +151,8 @@ Status TopicConfig::Set(std::string_view key, std::string_view value) {
   if (key == "durability") return SetDurability(key, value, &durability);
   if (key == "flush.ms") return SetNumber(key, value, kFlushMs, &flush_ms);
   if (key == "commit.linger.ms") return SetNumber(key, value, kCommitLingerMs, &commit_linger_ms);
+  if (key == "segment.ms") return SetNumber(key, value, kSegmentMs, &segment_ms);
+  if (key == "retention.ms") return SetNumber(key, value, kRetentionMs, &retention_ms);
   if (key == "retention.bytes") return SetNumber(key, value, kRetentionBytes, &retention_bytes);
   if (key == "when.full") return SetWhenFull(key, value, &when_full);
   if (key == "retention.priority") {
@@ -174,6 +177,8 @@ std::vector<std::pair<std::string, std::string>> TopicConfig::ToPairs() const {
       {"durability", durability == Durability::durable ? "durable" : "buffered"},
       {"flush.ms", std::to_string(flush_ms)},
       {"commit.linger.ms", std::to_string(commit_linger_ms)},
+      {"segment.ms", std::to_string(segment_ms)},
+      {"retention.ms", std::to_string(retention_ms)},
       {"retention.bytes", std::to_string(retention_bytes)},
       {"when.full", when_full == WhenFull::reject ? "reject" : "drop_oldest"},
       {"retention.priority", std::to_string(retention_priority)},

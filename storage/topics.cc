@@ -97,6 +97,7 @@ Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions
     topics_.pop_back();  // its empty folders are used at the next attempt
     return saved.error();
   }
+  retention_->LookSoon();
   context_.space.Settle(0, static_cast<uint64_t>(partitions) * kPartitionFilesBytes);
   packer_->RequestCheckpoint();
   return &topics_.back()->handle();
@@ -121,6 +122,7 @@ Status EngineCore::AlterTopic(std::string_view name, const TopicConfig& config) 
   topic->set_config(config);
   Status saved = SaveManifest();
   if (!saved.ok()) topic->set_config(before);
+  retention_->LookSoon();
   return saved;
 }
 

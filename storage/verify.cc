@@ -168,6 +168,11 @@ void VerifyPass::PlanSegments(Part& part) {
   for (size_t i = 0; i < bases.size(); ++i) {
     const int64_t base = bases[i];
     if (known && base > part.entry->active_base_offset) break;
+    if (known && i + 1 < bases.size() && bases[i + 1] <= part.entry->log_start_offset) {
+      Add(Finding::Kind::note, SegmentPath(part.folder, base, SegmentFile::log),
+          "its records are given up; the next opening removes it");
+      continue;
+    }
     SegmentEnd end;
     if (known) {
       end = EndBy(*part.entry, bases, i);

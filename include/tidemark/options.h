@@ -66,10 +66,12 @@ struct TopicConfig {
   int32_t index_interval_bytes = 4096;          // index.interval.bytes
   TimestampType timestamp_type = TimestampType::create_time;  // message.timestamp.type
   Durability durability =
-      Durability::durable;       // durability: durable, buffered (the topic's default)
-  int64_t flush_ms = 1000;       // flush.ms: the window of loss of buffered records
-  int64_t commit_linger_ms = 0;  // commit.linger.ms: durable commits wait so long for more
-  int64_t retention_bytes = -1;  // retention.bytes: of a partition's .log files; -1: no limit
+      Durability::durable;         // durability: durable, buffered (the topic's default)
+  int64_t flush_ms = 1000;         // flush.ms: the window of loss of buffered records
+  int64_t commit_linger_ms = 0;    // commit.linger.ms: durable commits wait so long for more
+  int64_t segment_ms = 604800000;  // segment.ms: a segment takes records for so long (a week)
+  int64_t retention_ms = -1;       // retention.ms: since the record was appended; -1: no limit
+  int64_t retention_bytes = -1;    // retention.bytes: of a partition's .log files; -1: no limit
   WhenFull when_full = WhenFull::reject;  // when.full: reject, drop_oldest
   int32_t retention_priority = 0;  // retention.priority: of topics that drop, the lower go first
 

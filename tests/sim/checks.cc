@@ -39,11 +39,20 @@ void Simulation::ObserveStart(const Target& target) {
   if (start < expected.log_start && !journal_damaged_)
     Fail(what + ", and was " + std::to_string(expected.log_start));
   if (start > target.partition->durable_end_offset()) Fail(what + ", behind the durable end");
-  if (start > expected.given_up && target.model->keeps_all)
-    Fail(what + ", though only what is below " + std::to_string(expected.given_up) +
-         " was given up");
+  if (start > expected.given_up && !target.model->drops) CheckAge(target, start);
   expected.log_start = start;
   expected.given_up = std::max(expected.given_up, start);
+}
+
+// What has moved a log start up to `start` can only be its age.
+void Simulation::CheckAge(const Target& target, int64_t start) {
+  const auto least_ms = target.model->least_retention_ms;
+  target.expected->ForEach(target.expected->given_up, start, [&](int64_t offset, auto& record) {
+    const int64_t age_us = world_.clock.passed_us() - record.appended_us;
+    if (least_ms && age_us >= *least_ms * 1000) return true;
+    return Fail(target.name + ": " + std::to_string(offset) + " is given up, and is " +
+                std::to_string(age_us) + " us old");
+  });
 }
 
 // --- After an opening ----------------------------------------------------------------------------

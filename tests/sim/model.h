@@ -35,6 +35,7 @@ struct ModelRecord {
   uint64_t number = 0;
   uint64_t digest = 0;
   std::optional<int64_t> timestamp_ms;  // nullopt: the engine chose one for its run
+  int64_t appended_us = 0;              // by the time that has passed in all
   bool hole = false;                    // a commit that was cut off had it; told as lost
   bool damaged = false;                 // its bytes were: it may be told as lost, or be there
   bool damaged_in_journal = false;      // ... which then leaves a hole in the segments
@@ -75,8 +76,10 @@ struct ModelTopic {
   std::string id;  // empty: not known
   std::vector<ModelPartition> partitions;
   std::vector<TopicConfig> configs;  // one of these
-  bool keeps_all = true;             // no limit has ever allowed to move a log start
-  bool altered = false;              // its segments may be indexed by other settings than today's
+  // What has ever been allowed to move a log start: a limit of bytes or of room, or this age.
+  bool drops = false;
+  std::optional<int64_t> least_retention_ms;
+  bool altered = false;  // its segments may be indexed by other settings than today's
   bool must_exist = true;
   bool deleting = false;
 };

@@ -12,8 +12,11 @@ constexpr int64_t kLongTurnUs = 10'000;
 // Where the scrub's timer ends most turns early, the time counts, and so many of them are too many.
 constexpr int kMostShortTurns = 100 * kMostTurns;
 
-bool KeepsAll(const TopicConfig& config) {
-  return config.retention_bytes < 0 && config.when_full == WhenFull::reject;
+void NoteLimits(const TopicConfig& config, ModelTopic* topic) {
+  if (config.retention_bytes >= 0 || config.when_full == WhenFull::drop_oldest) topic->drops = true;
+  if (config.retention_ms < 0) return;
+  topic->least_retention_ms =
+      std::min(topic->least_retention_ms.value_or(config.retention_ms), config.retention_ms);
 }
 
 }  // namespace
@@ -150,7 +153,8 @@ bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
         return Fail(target.name + ": record " + std::to_string(number) + " got offset " +
                     std::to_string(*offset) + ", not " + std::to_string(target.expected->end()));
       }
-      ModelRecord kept{number, DigestOf(record.view()), record.timestamp_ms, false};
+      ModelRecord kept{number, DigestOf(record.view()), record.timestamp_ms,
+                       world_.clock.passed_us()};
       if (kept.timestamp_ms == kTimestampOfArrival) kept.timestamp_ms = wall_ms;
       if (target.topic->config().timestamp_type == TimestampType::log_append_time)
         kept.timestamp_ms.reset();
@@ -206,6 +210,10 @@ TopicConfig Simulation::RandomConfig() {
   if (gives_up_ && trouble_.OneIn(3))
     config.retention_bytes = static_cast<int64_t>(trouble_.Skewed(uint64_t{256} << 10));
   if (gives_up_ && trouble_.OneIn(3)) config.when_full = WhenFull::drop_oldest;
+  if (gives_up_ && trouble_.OneIn(3)) {
+    config.segment_ms = static_cast<int64_t>(1000 + trouble_.Skewed(20'000));
+    config.retention_ms = static_cast<int64_t>(trouble_.Skewed(30'000));
+  }
   if (gives_up_) config.retention_priority = static_cast<int32_t>(trouble_.Below(3));
   return config;
 }
@@ -217,7 +225,7 @@ void Simulation::CreateTopic() {
   // Of many, a commit's directory takes more than a sector: its header may outlive it.
   topic.partitions.resize(1 + world_.random.Skewed(many_partitions_ ? 30 : 3));
   topic.configs = {RandomConfig()};
-  topic.keeps_all = KeepsAll(topic.configs.front());
+  NoteLimits(topic.configs.front(), &topic);
   const auto made = engine_->CreateTopic(name, static_cast<int32_t>(topic.partitions.size()),
                                          topic.configs.front());
   Tell("create topic " + name + " with " + std::to_string(topic.partitions.size()) +
@@ -253,7 +261,7 @@ void Simulation::AlterTopic() {
   changed.timestamp_type = target->topic->config().timestamp_type;  // the model needs it to stay
   const Status altered = engine_->AlterTopic(target->topic->name(), changed);
   Tell("alter topic " + target->topic->name() + (altered.ok() ? "" : " fails"));
-  target->model->keeps_all = target->model->keeps_all && KeepsAll(changed);
+  NoteLimits(changed, target->model);
   target->model->altered = true;
   const bool refused = !altered.ok() && altered.error().code() == ErrorCode::disk_full;
   if (altered.ok() && !dead()) {

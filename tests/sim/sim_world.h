@@ -39,14 +39,18 @@ class SimClock final : public base::Clock {
   void Pass(int64_t us) {
     monotonic_us_ += us;
     wall_us_ += us;
+    passed_us_ += us;
   }
   void JumpWall(int64_t ms) { wall_us_ += ms * 1000; }
+  // All in all: what no clock of the machine knows.
+  int64_t passed_us() const { return passed_us_; }
   // The machine was started anew: the monotonic clock begins somewhere else.
   void Restart() { monotonic_us_ = 1'000'000; }
 
  private:
   int64_t wall_us_ = int64_t{1'700'000'000} * 1'000'000;
   int64_t monotonic_us_ = 1'000'000;
+  int64_t passed_us_ = 0;
 };
 
 class SimWorker;

@@ -122,6 +122,7 @@ class Simulation {
   // checks.cc
   void ObserveEnds();
   void ObserveStart(const Target& target);
+  void CheckAge(const Target& target, int64_t start);
   void CheckReopened();
   void CheckTopics();
   void CheckEnds(const std::string& name, Topic& topic, ModelTopic& model);

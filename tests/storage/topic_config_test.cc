@@ -33,6 +33,8 @@ TEST(TopicConfigTest, SetsEverySetting) {
   ExpectOk(config.Set("durability", "buffered"));
   ExpectOk(config.Set("flush.ms", "250"));
   ExpectOk(config.Set("commit.linger.ms", "20"));
+  ExpectOk(config.Set("segment.ms", "60000"));
+  ExpectOk(config.Set("retention.ms", "86400000"));
   ExpectOk(config.Set("retention.bytes", "1048576"));
   ExpectOk(config.Set("when.full", "drop_oldest"));
   ExpectOk(config.Set("retention.priority", "-3"));
@@ -47,6 +49,8 @@ TEST(TopicConfigTest, SetsEverySetting) {
   expected.durability = Durability::buffered;
   expected.flush_ms = 250;
   expected.commit_linger_ms = 20;
+  expected.segment_ms = 60'000;
+  expected.retention_ms = 86'400'000;
   expected.retention_bytes = 1048576;
   expected.when_full = WhenFull::drop_oldest;
   expected.retention_priority = -3;
@@ -61,6 +65,8 @@ TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
   config.timestamp_type = TimestampType::log_append_time;
   config.durability = Durability::buffered;
   config.commit_linger_ms = 7;
+  config.segment_ms = 1000;
+  config.retention_ms = 0;
   config.retention_bytes = 0;
   config.when_full = WhenFull::drop_oldest;
   config.retention_priority = 9;
@@ -68,7 +74,7 @@ TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
   for (const auto& [key, value] : config.ToPairs()) ExpectOk(copy.Set(key, value));
   EXPECT_EQ(copy, config);
   EXPECT_EQ(config.ToPairs().front().first, "compression.type");
-  EXPECT_EQ(config.ToPairs().size(), 12u);
+  EXPECT_EQ(config.ToPairs().size(), 14u);
 }
 
 TEST(TopicConfigTest, KafkasNameForNoCompressionIsUnderstood) {
@@ -90,7 +96,9 @@ TEST(TopicConfigTest, NumbersHaveRanges) {
         std::pair("max.message.bytes", "0"), std::pair("max.message.bytes", "67108865"),
         std::pair("index.interval.bytes", "-1"), std::pair("index.interval.bytes", "2147483648"),
         std::pair("compression.zstd.level", "23"), std::pair("compression.zstd.level", "-8"),
-        std::pair("flush.ms", "9223372036854775807"),
+        std::pair("flush.ms", "9223372036854775807"), std::pair("segment.ms", "999"),
+        std::pair("retention.ms", "-2"), std::pair("retention.bytes", "-2"),
+        std::pair("retention.priority", "1001"),
         std::pair("commit.linger.ms", "9223372036854775807")}) {
     ExpectRefused(key, value, ErrorCode::invalid_argument);
   }
@@ -115,8 +123,6 @@ TEST(TopicConfigTest, CodecsOfKafkaThatAreNotWrittenAreRefusedByName) {
 
 TEST(TopicConfigTest, SettingsOfKafkaThatAreNotHonouredAreRefusedByName) {
   for (const char* key : {"cleanup.policy",
-                          "retention.ms",
-                          "segment.ms",
                           "segment.jitter.ms",
                           "segment.index.bytes",
                           "delete.retention.ms",
