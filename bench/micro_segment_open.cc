@@ -1,5 +1,8 @@
-// What it costs to open a finished segment for reading, by its seal and without: in a file system
-// that is in the page cache. The argument is the segment's size in MiB.
+// What it costs to open a finished segment for reading, by its seal and without. The arguments: the
+// segment's size in MiB, and whether its files are in the page cache.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -51,7 +54,13 @@ class SealedSegment {
   SealedSegment& operator=(const SealedSegment&) = delete;
 
   void Open(benchmark::State& state, std::optional<SegmentOwner> owner) const {
+    const bool cached = state.range(1) != 0;
     for (auto _ : state) {
+      if (!cached) {
+        state.PauseTiming();
+        DropFromCache();
+        state.ResumeTiming();
+      }
       auto segment =
           OpenSegmentForReading(io::SystemFiles(), folder_, 0, {std::nullopt, end_offset_}, owner);
       TIDEMARK_CHECK(segment.ok() && (*segment)->next_offset == end_offset_);
@@ -60,6 +69,14 @@ class SealedSegment {
   }
 
  private:
+  void DropFromCache() const {
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      const int descriptor = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+      TIDEMARK_CHECK(descriptor >= 0 && posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) == 0);
+      close(descriptor);
+    }
+  }
+
   std::string folder_ = "bench-segment-open";
   int64_t end_offset_ = 0;
 };
@@ -71,8 +88,14 @@ void ByScan(benchmark::State& state) {
   SealedSegment(static_cast<uint64_t>(state.range(0)) << 20).Open(state, std::nullopt);
 }
 
-BENCHMARK(BySeal)->Arg(1)->Arg(16)->Arg(256)->Unit(benchmark::kMicrosecond);
-BENCHMARK(ByScan)->Arg(1)->Arg(16)->Arg(256)->Unit(benchmark::kMicrosecond);
+BENCHMARK(BySeal)
+    ->ArgsProduct({{1, 16, 256}, {0, 1}})
+    ->ArgNames({"MiB", "cached"})
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(ByScan)
+    ->ArgsProduct({{1, 16, 256}, {0, 1}})
+    ->ArgNames({"MiB", "cached"})
+    ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace tidemark::storage
