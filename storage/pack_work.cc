@@ -80,8 +80,8 @@ Status EnsureWriter(io::FileSystem& files, PartitionCore& partition, int64_t act
 }
 
 WriterTerms TermsFor(const PartitionCore& partition) {
-  return {partition.owner(),
-          static_cast<uint32_t>(partition.topic().config().index_interval_bytes)};
+  return {partition.owner(), static_cast<uint32_t>(partition.topic().config().index_interval_bytes),
+          partition.indexes_finished};
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ struct AppendedBatch {
 struct WriterTerms {
   SegmentOwner owner;
   uint32_t index_interval_bytes = 0;
+  bool indexes_flushed = true;  // of the segment that is resumed
 };
 
 // Appends batches to a partition's active segment; rolls. Owned by one partition, used by one
@@ -55,7 +56,8 @@ class SegmentWriter {
   // `active_base_offset` -1: the partition has no segment yet. Otherwise goes on in that segment at
   // `flushed_bytes`; the files have been cut to that length by recovery. The indexes are read,
   // checked against the log and completed where they fall short (an index is a hint that can be
-  // made anew).
+  // made anew). Unless `indexes_flushed`, what is right in them is written once more, too: after a
+  // failed flush it may be seen, and not be on the device.
   static Result<std::unique_ptr<SegmentWriter>> Resume(io::FileSystem& files, std::string folder,
                                                        int64_t active_base_offset,
                                                        uint64_t flushed_bytes,

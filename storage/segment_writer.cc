@@ -26,7 +26,7 @@ struct SegmentWriter::State {
 
   Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
                                const AppendTimes& times, int64_t segment_bytes);
-  Status Resume(int64_t active_base_offset, uint64_t bytes);
+  Status Resume(int64_t active_base_offset, uint64_t bytes, bool indexes_flushed);
   void StartWriteback();
   Status Flush();
   Status Finish();
@@ -40,7 +40,7 @@ struct SegmentWriter::State {
   Status StartSegment(int64_t new_base_offset);
   Status RemoveStaleSeal();
   Status OpenLog();
-  Status CompleteIndexes(io::File& log);
+  Status CompleteIndexes(io::File& log, bool flushed);
   void TakeDue(const index::IndexBuilder::Due& due);
   Status WriteIndexes();
   Status WriteEntries(SegmentFile kind, uint64_t at, base::ByteSpan entries);
@@ -110,7 +110,8 @@ Status WalkPastDamage(io::File& log, uint64_t end_position, IndexResumption* res
 
 // --- Going on -----------------------------------------------------------------------------------
 
-Status SegmentWriter::State::Resume(int64_t active_base_offset, uint64_t bytes) {
+Status SegmentWriter::State::Resume(int64_t active_base_offset, uint64_t bytes,
+                                    bool indexes_flushed) {
   if (active_base_offset < 0) return {};
   base_offset = active_base_offset;
   auto file = files.Open(Path(SegmentFile::log), {.write = true});
@@ -127,7 +128,7 @@ Status SegmentWriter::State::Resume(int64_t active_base_offset, uint64_t bytes) 
   log_bytes = flushed_bytes = writeback_begin = bytes;
   sealer.Begin(base_offset, bytes);
   if (Status status = RemoveStaleSeal(); !status.ok()) return status;
-  return CompleteIndexes(**file);
+  return CompleteIndexes(**file, indexes_flushed);
 }
 
 // Of a life in which the segment was finished, though no checkpoint came to know of it.
@@ -139,7 +140,7 @@ Status SegmentWriter::State::RemoveStaleSeal() {
 }
 
 // Makes both index files what Kafka's recovery makes of the log, its final time entry included.
-Status SegmentWriter::State::CompleteIndexes(io::File& log_file) {
+Status SegmentWriter::State::CompleteIndexes(io::File& log_file, bool flushed) {
   auto indexes = LoadIndexes(files, folder, base_offset, log_file, log_bytes);
   if (!indexes) return indexes.error();
   auto resumption =
@@ -162,7 +163,8 @@ Status SegmentWriter::State::CompleteIndexes(io::File& log_file) {
     const auto exists = files.Exists(Path(kind));
     if (!exists) return exists.error();
     if (!*exists) folder_dirty = true;
-    const auto written = UpdateIndexFile(files, Path(kind), *present, content);
+    const auto written = UpdateIndexFile(
+        files, Path(kind), flushed ? base::ByteSpan(*present) : base::ByteSpan(), content);
     if (!written) return written.error();
     bytes_written += *written;
   }
@@ -369,7 +371,8 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::Resume(io::FileSystem& fil
                                                              uint64_t flushed_bytes,
                                                              const WriterTerms& terms) {
   std::unique_ptr<SegmentWriter> writer(new SegmentWriter(files, std::move(folder), terms));
-  const Status resumed = writer->state_->Resume(active_base_offset, flushed_bytes);
+  const Status resumed =
+      writer->state_->Resume(active_base_offset, flushed_bytes, terms.indexes_flushed);
   if (!resumed.ok()) return resumed.error();
   return writer;
 }

@@ -192,6 +192,8 @@ bool Simulation::TryOpen() {
   if (engine.ok()) {
     engine_ = std::move(*engine);
     world_.disk.DieIn(0, Death::none);
+    // Of the manifest it may have read the older copy, and verification the other one.
+    if (world_.disk.faults_struck() != faults_at_opening_) verified_lost_.reset();
     return true;
   }
   Tell("opening fails: " + engine.error().ToString());

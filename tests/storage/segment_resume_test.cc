@@ -52,6 +52,19 @@ TEST_F(SegmentResumeTest, IntactIndexesAreLeftAlone) {
   ExpectGoesOn();
 }
 
+// Found by the simulator: their flush had failed, the page cache still showed them, and so they
+// were called finished; the next power cut took them.
+TEST_F(SegmentResumeTest, IntactIndexesThatWereNotFlushedAreWrittenOnceMore) {
+  WriterTerms terms = kTerms;
+  terms.indexes_flushed = false;
+  const auto writer = SegmentWriter::Resume(files_, folder(), kBase, LogBytes(), terms);
+  ASSERT_TRUE(writer.ok()) << writer.error().ToString();
+  EXPECT_EQ((*writer)->TakeBytesWritten(), offset_file_.size() + time_file_.size());
+  EXPECT_EQ(ReadBytes(Path(kBase, SegmentFile::offset_index)), offset_file_);
+  EXPECT_EQ(ReadBytes(Path(kBase, SegmentFile::time_index)), time_file_);
+  ExpectGoesOn();
+}
+
 TEST_F(SegmentResumeTest, OnlyTheHeadersBehindTheLastEntriesAreRead) {
   files_.bytes_read = 0;
   Resume(kBase, LogBytes());
