@@ -43,6 +43,8 @@ class Committer {
   // The oldest commit that holds a tombstone whose deletion is not finished: replay must still find
   // it.
   uint64_t first_tombstone_sequence() const { return first_tombstone_sequence_; }
+  // Of an earlier opening.
+  void KeepTombstones(uint64_t sequence) { first_tombstone_sequence_ = sequence; }
   void ForgetTombstones() { first_tombstone_sequence_ = UINT64_MAX; }
   // Whatever is dirty is due now.
   void MakeAllDue() { all_due_ = true; }

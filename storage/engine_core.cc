@@ -171,6 +171,15 @@ Status EngineCore::Recover(bool journal_lost) {
   }
   FinishDeletions();  // before a checkpoint may leave the tombstones behind
   if (!context_.health.ok()) return context_.health;
+  if (!deleting_.empty()) {
+    if (leave_behind) {
+      return Error(ErrorCode::disk_full, context_.options.data_dir +
+                                             ": there is no room to delete a topic, and the "
+                                             "journal, which has its deletion, is damaged; make "
+                                             "room and open the store again");
+    }
+    committer_->KeepTombstones(recovery.first_tombstone_sequence());
+  }
   // Makes the incarnation durable, before anything is committed under it.
   packer_->set_checkpoints_allowed(true);
   if (Status written = packer_->WriteCheckpointNow(/*clean=*/false); !written) return written;
@@ -225,6 +234,7 @@ int64_t EngineCore::WaitFor(int64_t max_wait_us) const {
   if (!context_.health.ok()) return max_wait_us;
   int64_t due_us = committer_->next_due_us();
   if (packer_->idle()) due_us = std::min(due_us, packer_->retry_at_us());
+  if (deletions_wait()) due_us = std::min(due_us, retry_deletions_at_us_);
   if (retention_ && !deletions_ready()) due_us = std::min(due_us, retention_->next_due_us());
   if (scrubber_ && !deletions_ready()) due_us = std::min(due_us, scrubber_->next_due_us());
   if (committer_->needs_witness() && committer_->idle()) {
@@ -285,9 +295,14 @@ Status EngineCore::CommitForClose() {
   packer_->TryAgain();
   Status waited = WaitUntil([this, &committed] {
     committer_->MakeAllDue();
-    return committed() || (committer_->blocked() && packer_->waits_for_room());
+    return committed() || deletions_wait() || (committer_->blocked() && packer_->waits_for_room());
   });
   if (!waited.ok() || committed()) return waited;
+  if (deletions_wait()) {
+    return Error(ErrorCode::disk_full, context_.options.data_dir +
+                                           ": there is no room to delete a topic; nothing else is "
+                                           "lost, make room and open the store again");
+  }
   return Error(ErrorCode::disk_full,
                context_.options.data_dir +
                    ": the journal is full, and there is no room to move records from it into "

@@ -73,9 +73,14 @@ class EngineCore {
   Status CountStore();
   void RefreshRoom();
   void MaybeWitness();
-  bool deletions_ready() const { return deleting_.size() > doomed_.size(); }
+  bool deletions_ready() const {
+    return deleting_.size() > doomed_.size() && context_.now_us >= retry_deletions_at_us_;
+  }
+  // They wait for room on the disk.
+  bool deletions_wait() const { return context_.now_us < retry_deletions_at_us_; }
   void FinishDeletions();
   Status RemoveTopicFiles(TopicCore& topic);
+  Status RemoveTopicSegments(TopicCore& topic);
   Status SetAsideRemains(const std::string& folder);
   Result<bool> DrainIfThereIsRoom();
   Status CommitForClose();
@@ -96,6 +101,7 @@ class EngineCore {
   std::vector<TopicCore*> doomed_;        // of these, whose tombstone is not durable yet
   std::vector<Partition*> moved_;
   int64_t next_room_refresh_us_ = INT64_MIN;
+  int64_t retry_deletions_at_us_ = INT64_MIN;
 };
 
 }  // namespace tidemark::storage

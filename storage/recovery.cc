@@ -21,6 +21,7 @@ void Recovery::TellDamage(const PartitionCore& partition, int64_t first, int64_t
 
 void Recovery::ReportDamage() {
   for (const auto& [partition, loss] : damage_) {
+    if (deleted_topics_.contains(partition->topic().description().id)) continue;
     const int64_t first = std::max(loss.first_offset, partition->log_start_offset());
     if (first >= loss.end_offset) continue;
     const std::string& topic = partition->topic().description().name;
@@ -150,8 +151,7 @@ void Recovery::NoteLosses(const FoundCommit& commit) {
   const std::string cause = journal_.file().path() + ": commit " + std::to_string(commit.sequence) +
                             (commit.last ? " is torn or damaged" : " is damaged");
   for (const DirectoryEntry& entry : commit.directory) {
-    if (entry.kind == FrameKind::topic_deleted) deleted_topics_.insert(entry.topic_id);
-    NoteLogStart(entry);
+    NoteEnd(commit, entry);
     PartitionCore* partition = Find(entry);
     if (entry.kind != FrameKind::records || partition == nullptr) continue;
     PartitionState& state = states_[partition];
@@ -161,9 +161,13 @@ void Recovery::NoteLosses(const FoundCommit& commit) {
   }
 }
 
-// What an intact directory says counts, also beside damaged data: it was acknowledged, or might
-// have been.
-void Recovery::NoteLogStart(const DirectoryEntry& entry) {
+// Of a topic, or of what stands below a log start. What an intact directory says counts, also
+// beside damaged data: it was acknowledged, or might have been.
+void Recovery::NoteEnd(const FoundCommit& commit, const DirectoryEntry& entry) {
+  if (entry.kind == FrameKind::topic_deleted) {
+    deleted_topics_.insert(entry.topic_id);
+    first_tombstone_sequence_ = std::min(first_tombstone_sequence_, commit.sequence);
+  }
   if (entry.kind != FrameKind::log_start) return;
   PartitionCore* partition = Find(entry);
   if (partition != nullptr && entry.end_offset > partition->log_start_offset())
@@ -174,8 +178,7 @@ Status Recovery::ApplyFrames(const FoundCommit& commit, base::ByteSpan data) {
   for (const DirectoryEntry& entry : commit.directory) {
     const base::ByteSpan frame = data.first(entry.data_bytes);
     data = data.subspan(entry.data_bytes);
-    if (entry.kind == FrameKind::topic_deleted) deleted_topics_.insert(entry.topic_id);
-    NoteLogStart(entry);
+    NoteEnd(commit, entry);
     if (entry.kind == FrameKind::records) ApplyRecords(commit, entry, frame);
   }
   constexpr uint64_t kRelieveShare = 4;  // above three quarters

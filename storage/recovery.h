@@ -41,6 +41,8 @@ class Recovery {
   bool journal_damaged() const { return journal_damaged_; }
   // Topics whose deletion was durable, but perhaps not done.
   const std::set<base::Uuid>& deleted_topics() const { return deleted_topics_; }
+  // The first commit that says so.
+  uint64_t first_tombstone_sequence() const { return first_tombstone_sequence_; }
 
  private:
   struct Loss {
@@ -68,7 +70,7 @@ class Recovery {
   Status QuarantineCommit(const FoundCommit& commit);
   void FinishPartition(PartitionCore& partition, bool journal_lost);
   PartitionCore* Find(const DirectoryEntry& entry) const;
-  void NoteLogStart(const DirectoryEntry& entry);
+  void NoteEnd(const FoundCommit& commit, const DirectoryEntry& entry);
   void TellDamage(const PartitionCore& partition, int64_t first, int64_t end,
                   const std::string& cause);
   void ReportDamage();
@@ -84,6 +86,7 @@ class Recovery {
   bool journal_damaged_ = false;
   bool folders_made_ = false;
   std::set<base::Uuid> deleted_topics_;
+  uint64_t first_tombstone_sequence_ = UINT64_MAX;
   std::map<const PartitionCore*, PartitionState> states_;
   // Told at the end: a later commit may have given up what is lost.
   std::vector<std::pair<const PartitionCore*, Loss>> damage_;

@@ -6,8 +6,13 @@
 
 namespace tidemark::storage {
 
+namespace {
+
+constexpr int64_t kRetryDiskFullUs = 1'000'000;
 // A partition's folder, partition.metadata and leader-epoch-checkpoint.
 constexpr uint64_t kPartitionFilesBytes = 3 * kFileSlackBytes;
+
+}  // namespace
 
 TopicCore* EngineCore::FindCore(std::string_view name) const {
   for (const auto& topic : topics_) {
@@ -162,6 +167,18 @@ void EngineCore::FinishDeletions() {
     }
   }
   Status done = SaveManifest();
+  if (!done.ok() && done.error().code() == ErrorCode::disk_full) {
+    // The tombstones are durable: what the segments take is free, for the manifest to begin with.
+    done = {};
+    for (TopicCore* topic : ready) {
+      if (done.ok()) done = RemoveTopicSegments(*topic);
+    }
+    if (done.ok()) done = SaveManifest();
+  }
+  if (!done.ok() && done.error().code() == ErrorCode::disk_full) {
+    retry_deletions_at_us_ = context_.now_us + kRetryDiskFullUs;
+    return;
+  }
   for (TopicCore* topic : ready) {
     if (done.ok()) done = RemoveTopicFiles(*topic);
   }
@@ -174,6 +191,19 @@ void EngineCore::FinishDeletions() {
   std::erase_if(deleting_, [&](TopicCore* topic) {
     return std::find(ready.begin(), ready.end(), topic) != ready.end();
   });
+}
+
+Status EngineCore::RemoveTopicSegments(TopicCore& topic) {
+  io::FileSystem& files = context_.environment.files;
+  for (const auto& partition : topic.partitions()) {
+    auto bases = ListSegments(files, partition->folder());
+    if (!bases) return bases.error();
+    for (const int64_t base : *bases) {
+      if (Status removed = RemoveSegment(files, partition->folder(), base); !removed)
+        return removed;
+    }
+  }
+  return {};
 }
 
 Status EngineCore::RemoveTopicFiles(TopicCore& topic) {

@@ -208,6 +208,45 @@ TEST_F(FoundTest, TopicsAreChangedAndDeletedOnAFullDisk) {
   EXPECT_LT(world_->disk.used_bytes(), used);
 }
 
+// Not even a manifest could be made: the engine stopped, and so did the one that was opened next.
+TEST_F(FoundTest, DeletingATopicNeedsNoRoom) {
+  for (const bool has_segments : {true, false}) {
+    SCOPED_TRACE(has_segments);
+    MakeWorld({}, 1);
+    MakeTopic();
+    Append("a record");
+    if (has_segments) {
+      ASSERT_TRUE(engine_->Close().ok());
+      engine_.reset();
+      Open();
+    }
+    PollFor(300);
+    ASSERT_TRUE(world_->files.Remove("store/manifest.backup").ok());
+    world_->disk.profile().capacity_bytes = world_->disk.used_bytes();
+    ASSERT_TRUE(engine_->DeleteTopic("t").ok());
+    PollFor(300);
+    ASSERT_TRUE(engine_->health().ok()) << engine_->health().error().ToString();
+    EXPECT_EQ(engine_->deletions_pending(), !has_segments);
+    if (!has_segments) {
+      EXPECT_EQ(engine_->Close().error().code(), ErrorCode::disk_full);
+    }
+    world_->disk.profile().capacity_bytes = world_->disk.used_bytes();
+    for (int life = 0; life < 2; ++life) {
+      DieAndOpen(Death::power_cut);
+      EXPECT_EQ(engine_->FindTopic("t"), nullptr);
+      PollFor(300);
+      ASSERT_TRUE(engine_->health().ok()) << engine_->health().error().ToString();
+    }
+    world_->disk.profile().capacity_bytes = uint64_t{1} << 40;
+    PollFor(300);
+    EXPECT_FALSE(engine_->deletions_pending());
+    DieAndOpen(Death::power_cut);
+    EXPECT_EQ(engine_->FindTopic("t"), nullptr);
+    EXPECT_TRUE(engine_->recovery().damage.empty());
+    EXPECT_TRUE(engine_->Close().ok());
+  }
+}
+
 // The disk had room for one copy of a larger manifest, and nobody made the other one later.
 TEST_F(FoundTest, ACleanStopLeavesTwoManifestsAlsoAfterAFullDisk) {
   int missing = 0;
