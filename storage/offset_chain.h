@@ -19,12 +19,13 @@ class OffsetChain {
   // `follower`: the base offset of the batch behind this one, or, behind the last one of a log,
   // where the offsets of what follows begin; nullopt: not known.
   //
-  // A batch that goes on where the one before has ended is right. One behind a gap may be wrong: it
+  // A batch that goes on where the one before has ended is right, unless something stood between
+  // them: that had an offset of its own. One behind a gap may be wrong: it
   // must not reach into what follows it. If it does, either of the two may be the wrong one, and
   // the next one is believed only where it is proven by fitting exactly.
   bool Believes(const record::BatchHeader& batch, std::optional<int64_t> follower) const {
     if (next_offset_ && batch.base_offset <= *next_offset_) {
-      return batch.base_offset == *next_offset_;
+      return batch.base_offset == *next_offset_ && !behind_damage_;
     }
     const bool follower_is_wrong = follower && next_offset_ && *follower < *next_offset_;
     if (!follower || follower_is_wrong) return !doubtful_;
@@ -33,8 +34,10 @@ class OffsetChain {
   }
   void Take(const record::BatchHeader& batch) {
     next_offset_ = batch.next_offset();
-    doubtful_ = false;
+    doubtful_ = behind_damage_ = false;
   }
+  // Goes on behind bytes that are no batch.
+  void SkipDamage() { behind_damage_ = true; }
   // Goes on behind a batch that is not believed.
   void Reject(const record::BatchHeader& batch) {
     if (next_offset_ && batch.base_offset < *next_offset_) return;  // plainly the wrong one
@@ -49,6 +52,7 @@ class OffsetChain {
  private:
   std::optional<int64_t> next_offset_;
   bool doubtful_ = false;
+  bool behind_damage_ = false;
   std::optional<int64_t>
       slot_end_;  // where the next batch begins if the rejected one belonged here
 };

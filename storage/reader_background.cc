@@ -59,8 +59,9 @@ ReaderCore::Step ReaderCore::SearchBehindDamage(const std::string& cause) {
   pending_->segment = segment_;
   pending_->position = *file_position_;
   auto pending = pending_;
-  // Not the offset that is wanted: the batch that holds it may begin below.
-  const int64_t min_offset = chain_.next_offset().value_or(segment_->base_offset);
+  // Not the offset that is wanted: the batch that holds it may begin below. What is damaged had one
+  // at least.
+  const int64_t min_offset = chain_.next_offset().value_or(segment_->base_offset) + 1;
   context_.environment.worker.Submit(
       [pending, min_offset] {
         auto found = FindBatchBehindDamage(*pending->segment->log, pending->position,
@@ -128,6 +129,7 @@ Result<ReaderCore::Step> ReaderCore::TakeOpened(Pending& pending) {
 
 Result<ReaderCore::Step> ReaderCore::TakeFound(Pending& pending) {
   if (!pending.status.ok()) return pending.status.error();
+  chain_.SkipDamage();
   file_position_ = pending.found ? pending.found->position : segment_->log_bytes;
   return Step::again;
 }

@@ -90,16 +90,18 @@ constexpr uint64_t kPageBytes = 4096;
 Status WalkPastDamage(io::File& log, uint64_t end_position, IndexResumption* resumption,
                       SegmentIndexes* indexes) {
   uint64_t position = resumption->position;
+  int64_t skipped = 0;  // offsets, at least
   for (;;) {
     const auto visit = [&](const BatchAt& batch) {
       AddToIndexes(batch, resumption, indexes);
       return true;
     };
-    const OffsetBounds bounds{resumption->next_offset, std::nullopt};
+    const OffsetBounds bounds{resumption->next_offset + skipped, std::nullopt};
     Status walked = WalkBatchHeaders(log, position, end_position, visit, bounds);
     if (walked.ok() || walked.error().code() != ErrorCode::corrupt) return walked;
+    skipped = 1;  // what is damaged had one
     const auto next = FindBatchBehindDamage(log, std::max(position, resumption->position),
-                                            end_position, resumption->next_offset);
+                                            end_position, resumption->next_offset + skipped);
     if (!next) return next.error();
     if (!*next) return {};
     position = (*next)->position;

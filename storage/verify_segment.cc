@@ -163,8 +163,9 @@ void SegmentSurveyor::BeginSearch(std::string why, uint64_t from) {
 
 uint64_t SegmentSurveyor::Search(uint64_t most_bytes) {
   const uint64_t until = search_position_ + most_bytes;
+  const int64_t min_offset = survey_.next_offset + 1;  // what is damaged had one at least
   const auto found =
-      FindNextIntactBatch(*log_, search_position_, survey_.log_bytes, survey_.next_offset, until);
+      FindNextIntactBatch(*log_, search_position_, survey_.log_bytes, min_offset, until);
   const uint64_t begin = std::exchange(search_position_, until);
   if (!found) {
     GiveUp(found.error());
@@ -179,6 +180,7 @@ uint64_t SegmentSurveyor::Search(uint64_t most_bytes) {
 
 // What was found behind damage need not count either: then both are one.
 void SegmentSurveyor::EndSearch(uint64_t position) {
+  chain_.SkipDamage();
   if (!survey_.damage.empty() && !survey_.damage.back().end_offset) {
     survey_.damage.back().end = position;
   } else {

@@ -49,6 +49,17 @@ TEST(OffsetChainTest, OfTwoThatContradictEachOtherNeitherIsBelieved) {
   EXPECT_TRUE(chain.Believes(Batch(40, 10), 50));
 }
 
+// What stood between them had an offset of its own. (A sector of zeroes may end one batch and begin
+// the next, whose base offset is then 0.)
+TEST(OffsetChainTest, BehindDamageNoneStandsWhereTheDamagedOneBelongs) {
+  OffsetChain chain(0);
+  chain.SkipDamage();
+  EXPECT_FALSE(chain.Believes(Batch(0, 5), 15));
+  EXPECT_TRUE(chain.Believes(Batch(10, 5), 15));
+  chain.Take(Batch(10, 5));
+  EXPECT_TRUE(chain.Believes(Batch(15, 5), 20));
+}
+
 TEST(OffsetChainTest, FromTheMiddleOnlyWhatFollowsTells) {
   const OffsetChain chain;
   EXPECT_TRUE(chain.Believes(Batch(20, 5), 25));

@@ -1,5 +1,8 @@
 // Damage to segments and their indexes: every intact batch stays readable at its offset, what is
 // lost is told exactly.
+#include <algorithm>
+
+#include "storage/verify.h"
 #include "tests/support/damage_fixture.h"
 
 namespace tidemark::testing {
@@ -88,6 +91,35 @@ TEST_F(SegmentDamageTest, AMissingLogIsTold) {
   EXPECT_EQ(engine_->recovery().damage[0].first_offset, 0);
   EXPECT_EQ(engine_->recovery().damage[0].end_offset, kRecords);
   EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+}
+
+// Found by the simulator: a sector of zeroes ended one batch and began the next, whose base offset
+// then was just where the first one belonged.
+TEST_F(SegmentDamageTest, ABatchBehindDamageIsNotTakenForTheDamagedOne) {
+  MakeStore();
+  const auto batches = Batches();
+  ASSERT_GT(batches.size(), 4u);
+  const uint64_t second = batches[1].first;
+  Overwrite(LogPath(), second - 100, std::string(108, '\0'));
+  Open();
+  const int64_t intact = batches[2].second.base_offset;
+  std::vector<LostRange> lost;
+  ExpectInOrder(ReadFrom(PartitionOf("t"), 0, &lost), intact, kRecords);
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].first_offset, 0);
+  EXPECT_EQ(lost[0].end_offset, intact);
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+  CloseCleanly();
+  const auto report = storage::VerifyStore(io::SystemFiles(), {.data_dir = options_.data_dir});
+  ASSERT_TRUE(report.ok());
+  const auto loss = std::find_if(
+      report->findings.begin(), report->findings.end(),
+      [](const auto& finding) { return finding.kind == storage::Finding::Kind::loss; });
+  ASSERT_NE(loss, report->findings.end());
+  EXPECT_EQ(loss->first_offset, 0);
+  EXPECT_EQ(loss->end_offset, intact);
+  Open();
+  ExpectInOrder(ReadFrom(PartitionOf("t"), intact), intact, kRecords + 1);
 }
 
 // The base offset has no checksum: records would have been shown at offsets that are not theirs.
