@@ -40,22 +40,20 @@ inline constexpr uint64_t kSegmentSlackBytes = 5 * kFileSlackBytes;
 // reserved here when it is admitted, so that packing never lacks what admission promised.
 class SpaceLedger {
  public:
-  // The store may grow by `bytes` beyond what is written now.
-  void SetRoom(uint64_t bytes) { room_ = bytes; }
-  bool Fits(uint64_t bytes) const { return reserved_ + bytes <= room_; }
+  // The store may grow by `bytes` beyond what is written now. Below 0: it is larger than it may be.
+  void SetRoom(int64_t bytes) { room_ = bytes; }
+  bool Fits(uint64_t bytes) const { return static_cast<int64_t>(reserved_ + bytes) <= room_; }
   void Reserve(uint64_t bytes) { reserved_ += bytes; }
   // `reserved` was set aside for what took `written` in the end.
   void Settle(uint64_t reserved, uint64_t written) {
     reserved_ -= reserved < reserved_ ? reserved : reserved_;
-    room_ -= written < room_ ? written : room_;
+    room_ -= static_cast<int64_t>(written);
   }
   // Files that took so much are gone.
-  void Credit(uint64_t bytes) { room_ += bytes; }
-  uint64_t reserved() const { return reserved_; }
-  uint64_t room() const { return room_; }
+  void Credit(uint64_t bytes) { room_ += static_cast<int64_t>(bytes); }
 
  private:
-  uint64_t room_ = UINT64_MAX / 2;
+  int64_t room_ = INT64_MAX / 2;
   uint64_t reserved_ = 0;
 };
 

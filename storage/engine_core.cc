@@ -265,7 +265,8 @@ void EngineCore::RefreshRoom() {
   next_room_refresh_us_ = context_.now_us + kRefreshRoomUs;
   auto space = context_.environment.files.Space(context_.options.data_dir);
   if (!space) return;
-  context_.space.SetRoom(space->free_bytes - std::min(space->free_bytes, kDiskMarginBytes));
+  context_.space.SetRoom(static_cast<int64_t>(space->free_bytes) -
+                         static_cast<int64_t>(kDiskMarginBytes));
 }
 
 Status EngineCore::WaitUntil(const std::function<bool()>& done) {

@@ -208,11 +208,12 @@ Result<uint64_t> BytesOfStore(io::FileSystem& files, const std::string& data_dir
   return used;
 }
 
-uint64_t RoomInBudget(uint64_t budget_bytes, uint64_t used_bytes) {
+int64_t RoomInBudget(uint64_t budget_bytes, uint64_t used_bytes) {
   // For folders, for the copies of a manifest that is being replaced, and for the blocks of
   // segments that are just being made.
   constexpr uint64_t kMarginShare = 64;
-  return budget_bytes - std::min(used_bytes + budget_bytes / kMarginShare, budget_bytes);
+  return static_cast<int64_t>(budget_bytes - budget_bytes / kMarginShare) -
+         static_cast<int64_t>(used_bytes);
 }
 
 }  // namespace tidemark::storage

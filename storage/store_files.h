@@ -25,7 +25,7 @@ Result<StoreFiles> OpenStoreFiles(Context& context);
 
 // What all files of a store take on the disk, by their sizes. Blocks.
 Result<uint64_t> BytesOfStore(io::FileSystem& files, const std::string& data_dir);
-// What a store of which `used_bytes` are taken may grow by.
-uint64_t RoomInBudget(uint64_t budget_bytes, uint64_t used_bytes);
+// What a store of which `used_bytes` are taken may grow by; below 0: it is larger than it may be.
+int64_t RoomInBudget(uint64_t budget_bytes, uint64_t used_bytes);
 
 }  // namespace tidemark::storage

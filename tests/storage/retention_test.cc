@@ -138,10 +138,11 @@ TEST_F(RetentionTest, TheOldestSegmentsGoAndTheLimitStays) {
   MakeSegments(config, 30'000);  // three megabytes
   const auto limit = static_cast<uint64_t>(config.retention_bytes);
   const auto segment = static_cast<uint64_t>(config.segment_bytes);
-  PollUntil([&] { return LogBytes() < limit + segment; });
-  EXPECT_GE(LogBytes(), limit);
   Partition& partition = PartitionOf("t");
-  EXPECT_EQ(partition.log_start_offset(), Segments().front());
+  PollUntil([&] {
+    return LogBytes() < limit + segment && Segments().front() == partition.log_start_offset();
+  });
+  EXPECT_GE(LogBytes(), limit);
   ExpectInOrder(ReadFrom(partition, partition.log_start_offset()), partition.log_start_offset(),
                 30'000);
 }
@@ -208,6 +209,27 @@ TEST_F(RetentionTest, ABudgetIsHeldByDroppingTheOldest) {
   ASSERT_EQ(static_cast<int64_t>(records.size()), kRecords - start);
   EXPECT_EQ(records.front().value, ValueOf(start, kRecordBytes));
   EXPECT_EQ(records.back().value, ValueOf(kRecords - 1, kRecordBytes));
+}
+
+// Of a store that is larger already.
+TEST_F(RetentionTest, ABudgetThatIsLoweredIsReachedByDropping) {
+  TopicConfig config = SmallSegments(1 << 20);
+  config.when_full = WhenFull::drop_oldest;
+  Open();
+  Partition& partition = MakeTopic("t", config);
+  for (int64_t i = 0; i < 6'000; ++i) Append(partition, ValueOf(i, 10'000), Durability::buffered);
+  CloseCleanly();
+  options_.store_bytes = uint64_t{32} << 20;
+  ASSERT_GT(StoreBytes(), options_.store_bytes);
+  Open();
+  PollUntil([&] { return StoreBytes() <= options_.store_bytes; });
+  const int64_t end = Append(PartitionOf("t"), ValueOf(6'000, 10'000));
+  EXPECT_EQ(end, 6'000);
+  for (int64_t i = end + 1; i < end + 1'000; ++i) {
+    Append(PartitionOf("t"), ValueOf(i, 10'000), Durability::buffered);
+    if (i % 50 != 0) continue;
+    ASSERT_LE(StoreBytes(), options_.store_bytes);
+  }
 }
 
 TEST_F(RetentionTest, TheTopicOfTheLowerPriorityGivesWayAndOneThatRejectsKeepsAll) {
