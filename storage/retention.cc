@@ -16,7 +16,7 @@ namespace {
 // looked at in every turn.
 constexpr int64_t kCheckUs = 1'000'000;
 constexpr int64_t kSeldomCheckUs = 60 * kCheckUs;
-constexpr int64_t kLongSegmentMs = 3600 * 1000;
+constexpr int64_t kLongSegmentMs = int64_t{3600} * 1000;
 // Segments whose files are removed in one piece of work, so that flushes get their turn.
 constexpr size_t kMostSegmentsAtOnce = 16;
 // Room that dropping keeps free: a sixteenth of a budget, else this on a disk. Enough for what

@@ -63,7 +63,7 @@ Result<uint64_t> WriteSeal(io::FileSystem& files, const std::string& folder, con
 
 Result<bool> RemoveSeal(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
   const std::string path = PathOf(folder, base_offset);
-  const auto exists = files.Exists(path);
+  auto exists = files.Exists(path);
   if (!exists || !*exists) return exists;
   if (Status removed = files.Remove(path); !removed.ok()) return removed.error();
   return true;
