@@ -85,6 +85,7 @@ TEST_F(RetentionTest, DeletedRecordsAreGoneOnceThatIsDurable) {
   EXPECT_EQ(engine_->OpenReader(partition, start - 1).error().code(),
             ErrorCode::offset_out_of_range);
   ExpectInOrder(ReadFrom(partition, start), start, 5'000);
+  reader->reset();  // before its engine
   CrashAndOpen();
   EXPECT_TRUE(engine_->recovery().damage.empty());
   EXPECT_EQ(PartitionOf("t").log_start_offset(), start);
