@@ -131,6 +131,12 @@ FileSystem& SystemFiles() {
   return files;
 }
 
+Result<uint64_t> SizeOf(FileSystem& files, const std::string& path) {
+  auto file = files.Open(path, {});
+  if (!file) return file.error();
+  return (*file)->Size();
+}
+
 Result<std::string> ReadWholeFile(FileSystem& files, const std::string& path,
                                   uint64_t limit_bytes) {
   auto file = files.Open(path, {});

@@ -103,6 +103,9 @@ class FileSystem {
 // The machine's own file system. Thread-safe, lives for ever.
 FileSystem& SystemFiles();
 
+// The size of the file at `path`.
+Result<uint64_t> SizeOf(FileSystem& files, const std::string& path);
+
 // Reads a whole file of at most `limit_bytes`; larger is an error (corrupt).
 Result<std::string> ReadWholeFile(FileSystem& files, const std::string& path, uint64_t limit_bytes);
 

@@ -31,6 +31,8 @@ constexpr Pressure PressureOf(uint64_t used, uint64_t capacity) {
   return Pressure::none;
 }
 
+// How often what the disk had no room for is tried again.
+inline constexpr int64_t kRetryDiskFullUs = 1'000'000;
 // What a file takes beyond its bytes at most: blocks are whole.
 inline constexpr uint64_t kFileSlackBytes = 4096;
 // A segment's files, and all of its seal.

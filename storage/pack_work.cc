@@ -1,9 +1,8 @@
-// The packer's work on the background thread: compressing and writing runs, flushing segments.
+// The packer's work on the background thread: compressing and writing runs, rolling.
 #include <algorithm>
 #include <utility>
 
 #include "storage/packer.h"
-#include "storage/seal.h"
 
 namespace tidemark::storage {
 namespace {
@@ -11,20 +10,8 @@ namespace {
 // Raw bytes in one piece of work: some ten milliseconds at most, so that flushes and checkpoints
 // get their turn.
 constexpr uint64_t kPackBytes = uint64_t{256} << 10;
-// Flushing much at once holds up a commit on the same file system: 16 MiB for 11 ms, 1 MiB for less
-// than one. So the kernel is asked to begin with every so many bytes.
-constexpr uint64_t kWritebackBytes = uint64_t{1} << 20;
-// Unflushed segment bytes are bounded. A flush has costs of its own, so that it is for some times
-// what is on its way already, unless the runs that wait for it hold their share of the memory, or
-// of the journal.
-constexpr uint64_t kLeastFlushBytes = kWritebackBytes;
-constexpr uint64_t kMostFlushBytes = 4 * kWritebackBytes;
-constexpr uint64_t kUnflushedShare = 8;
-// From so many files on, one syncfs is cheaper than flushing them one by one.
-constexpr size_t kFlushAllFiles = 64;
-constexpr int64_t kRetryDiskFullUs = 1'000'000;
 // Of a budget, what one segment may take, and all active ones together; but not so little that a
-// segment's three files take more than what is in them.
+// segment's files take more room than what is in them.
 constexpr uint64_t kSegmentShare = 32;
 constexpr uint64_t kActiveShare = 4;
 constexpr uint64_t kLeastSegmentBytes = uint64_t{64} << 10;
@@ -53,11 +40,6 @@ struct Packer::PackWork {
   std::vector<PackItem> items;
   std::vector<PartitionCore*> to_write_back;
   int64_t busy_us = 0;
-};
-
-struct Packer::FlushWork {
-  std::vector<PartitionCore*> partitions;
-  Status status;
 };
 
 namespace {
@@ -101,17 +83,6 @@ bool Packer::EnsureWriterToFinish(PartitionCore& partition) {
   return made.ok();
 }
 
-bool Packer::FlushIsDue() const {
-  if (unflushed_.empty()) return false;
-  const uint64_t room = std::min(context_.options.memory_bytes, journal_.ring_bytes());
-  const bool large =
-      unflushed_bytes_ >= kMostFlushBytes || unflushed_run_bytes_ * kUnflushedShare >= room;
-  if (large && unflushed_bytes_ >= kLeastFlushBytes) return true;
-  // Nothing more to pack for now, and somebody waits for what is written.
-  const bool memory_waits = context_.tail_memory_bytes * 4 > context_.options.memory_bytes;
-  return queue_.empty() && (reclaiming_ || draining_ || memory_waits);
-}
-
 // By what is still to be packed, not by how full the journal is: most of a journal of small commits
 // is padding, which compressing faster would not drain.
 Pressure Packer::CurrentPressure() const {
@@ -133,19 +104,20 @@ int Packer::LevelUnderPressure(const TopicConfig& config, record::Codec* codec) 
 
 // With a small budget segments are rolled early: what is dropped is a segment at least, and active
 // ones cannot be.
-int64_t Packer::SegmentBytes(const TopicConfig& config) const {
+int64_t Packer::MostSegmentBytes() const {
   const uint64_t budget = context_.options.store_bytes;
-  if (budget == 0) return config.segment_bytes;
+  if (budget == 0) return INT64_MAX;
   size_t partitions = 1;
   for (const auto& topic : topics_) partitions += topic->deleted ? 0 : topic->partitions().size();
   const uint64_t most = std::clamp(budget / kActiveShare / partitions, kLeastSegmentBytes,
                                    std::max(kLeastSegmentBytes, budget / kSegmentShare));
-  return std::min(config.segment_bytes, static_cast<int64_t>(most));
+  return static_cast<int64_t>(most);
 }
 
 bool Packer::StartPack() {
   auto work = std::make_shared<PackWork>();
   uint64_t bytes = 0;
+  const int64_t most_segment_bytes = MostSegmentBytes();
   while (!queue_.empty() && bytes < kPackBytes) {
     PartitionCore& partition = *queue_.front();
     PackItem item;
@@ -169,7 +141,7 @@ bool Packer::StartPack() {
     item.level = LevelUnderPressure(config, &item.codec);
     item.active_base_offset = partition.active_base_offset();
     item.flushed_bytes = partition.active_flushed_bytes();
-    item.segment_bytes = SegmentBytes(config);
+    item.segment_bytes = std::min(config.segment_bytes, most_segment_bytes);
     item.roll = std::exchange(partition.roll_wanted, false);
     item.terms = TermsFor(partition);
     work->items.push_back(std::move(item));
@@ -222,19 +194,24 @@ void Packer::FinishPack(PackWork& work) {
   for (PackItem& item : work.items) FinishPackItem(item);
 }
 
-void Packer::FinishPackItem(PackItem& item) {
-  PartitionCore& partition = *item.partition;
-  if (!item.warning.empty()) context_.Tell(NoticeLevel::warning, item.warning);
+// What the worker has done with a partition's writer. False: it has failed.
+bool Packer::TakeWritten(PartitionCore& partition, const Status& status,
+                         const std::string& warning) {
+  if (!warning.empty()) context_.Tell(NoticeLevel::warning, warning);
   if (partition.writer)
     context_.stats.segment_bytes_written += partition.writer->TakeBytesWritten();
-  if (!item.status.ok()) {
-    if (item.status.error().code() == ErrorCode::disk_full) {
-      RetryLater(partition, item.status.error());
-    } else {
-      context_.Stop(item.status.error());
-    }
-    return;
+  if (status.ok()) return true;
+  if (status.error().code() == ErrorCode::disk_full) {
+    RetryLater(partition, status.error());
+  } else {
+    context_.Stop(status.error());
   }
+  return false;
+}
+
+void Packer::FinishPackItem(PackItem& item) {
+  PartitionCore& partition = *item.partition;
+  if (!TakeWritten(partition, item.status, item.warning)) return;
   told_disk_full_ = false;
   for (size_t i = 0; i < item.runs.size(); ++i) {
     const AppendedBatch& batch = item.appended[i];
@@ -257,149 +234,52 @@ void Packer::FinishPackItem(PackItem& item) {
   }
 }
 
-// What the disk had no room for stays in memory and journal. The writer's files are brought back to
-// what is flushed; everything behind that is packed once more later.
-void Packer::RetryLater(PartitionCore& partition, const Error& cause) {
-  partition.writer.reset();
-  partition.unflushed_segments.clear();
-  if (partition.writer_dirty) {
-    partition.writer_dirty = false;
-    std::erase(unflushed_, &partition);
-  }
-  for (auto& run : partition.runs()) {
-    if (run->state() == Run::State::packed)
-      context_.space.Reserve(PartitionCore::ReservedFor(*run));
-    if (run->with_worker()) run->set_state(Run::State::closed);
-  }
-  const int64_t active = partition.active_base_offset();
-  Status reset = ResetToFlushed(context_.environment.files, partition.folder(), active,
-                                /*cut_active=*/partition.segments().contains(active),
-                                partition.active_flushed_bytes());
-  if (!reset.ok()) {
-    context_.Stop(reset.error());
-    return;
-  }
-  Enqueue(partition);
-  retry_at_us_ = context_.now_us + kRetryDiskFullUs;
-  if (!told_disk_full_) {
-    told_disk_full_ = true;
-    context_.Tell(NoticeLevel::warning,
-                  cause.message() + "; nothing is lost, packing is tried again every second");
-  }
-}
-
-void Packer::StartFlush() {
-  job_ = Job::flush;
-  auto work = std::make_shared<FlushWork>();
-  work->partitions.swap(unflushed_);
-  unflushed_bytes_ = unflushed_run_bytes_ = written_back_bytes_ = 0;
-  context_.environment.worker.Submit(
-      [this, work] {
-        // Afterwards each file's own flush finds nothing left to write.
-        if (work->partitions.size() >= kFlushAllFiles) {
-          work->status = context_.environment.files.FlushAll(context_.options.data_dir);
-        }
-        for (PartitionCore* partition : work->partitions) {
-          if (work->status.ok()) work->status = partition->writer->Flush();
-        }
-      },
-      [this, work] { FinishFlush(*work); });
-}
-
-void Packer::FinishFlush(FlushWork& work) {
-  job_ = Job::none;
-  if (!work.status.ok()) {
-    // Never again as if that could help: what is not known to be flushed stays in memory and in the
-    // journal.
-    context_.Stop(work.status.error());
-    return;
-  }
-  for (PartitionCore* partition : work.partitions) TakeFlushed(*partition);
-}
-
-// Its writer has flushed all that it has written.
-void Packer::TakeFlushed(PartitionCore& partition) {
-  partition.writer_dirty = false;
-  int64_t packed_end = partition.packed_end_offset();
-  for (const auto& run : partition.runs()) {
-    if (run->state() != Run::State::packed) break;
-    packed_end = run->next_offset();
-  }
-  partition.SetFlushed(partition.writer->active_base_offset(), partition.writer->flushed_bytes(),
-                       packed_end);
-  partition.DropPackedBelow(packed_end);
-  CheckReclaimed(partition);
-}
+struct Packer::RollWork {
+  PartitionCore* partition = nullptr;
+  int64_t next_offset = 0;
+  Status status;
+  std::string warning;
+};
 
 // When nothing is left to pack.
 bool Packer::StartRoll() {
-  while (!to_roll_.empty()) {
-    PartitionCore& partition = *to_roll_.front();
+  PartitionCore* partition = nullptr;
+  while (partition == nullptr && !to_roll_.empty()) {
+    partition = to_roll_.front();
     to_roll_.pop_front();
-    partition.in_roll_list = false;
-    partition.roll_wanted = false;
-    if (!partition.active_begin_ms || partition.deleted) continue;
-    int64_t next_offset = partition.packed_end_offset();
-    for (const auto& run : partition.runs()) {
-      if (run->state() == Run::State::packed) next_offset = run->next_offset();
-    }
-    auto status = std::make_shared<Status>();
-    auto warning = std::make_shared<std::string>();
-    job_ = Job::roll;
-    context_.environment.worker.Submit(
-        [this, &partition, next_offset, status, warning, terms = TermsFor(partition),
-         active = partition.active_base_offset(), flushed = partition.active_flushed_bytes(),
-         now_ms = context_.EngineClockMs()] {
-          *status = EnsureWriter(context_.environment.files, partition, active, flushed, terms,
-                                 warning.get());
-          if (status->ok()) *status = partition.writer->Roll(next_offset, now_ms);
-        },
-        [this, &partition, next_offset, status, warning] {
-          if (!warning->empty()) context_.Tell(NoticeLevel::warning, *warning);
-          FinishRoll(partition, next_offset, *status);
-        });
-    return true;
+    partition->in_roll_list = false;
+    partition->roll_wanted = false;
+    if (!partition->active_begin_ms || partition->deleted) partition = nullptr;
   }
-  return false;
+  if (partition == nullptr) return false;
+  job_ = Job::roll;
+  auto work = std::make_shared<RollWork>();
+  work->partition = partition;
+  work->next_offset = partition->packed_end_offset();
+  for (const auto& run : partition->runs()) {
+    if (run->state() == Run::State::packed) work->next_offset = run->next_offset();
+  }
+  context_.environment.worker.Submit(
+      [this, work, terms = TermsFor(*partition), active = partition->active_base_offset(),
+       flushed = partition->active_flushed_bytes(), now_ms = context_.EngineClockMs()] {
+        work->status = EnsureWriter(context_.environment.files, *work->partition, active, flushed,
+                                    terms, &work->warning);
+        if (work->status.ok())
+          work->status = work->partition->writer->Roll(work->next_offset, now_ms);
+      },
+      [this, work] { FinishRoll(*work); });
+  return true;
 }
 
-void Packer::FinishRoll(PartitionCore& partition, int64_t next_offset, const Status& status) {
+void Packer::FinishRoll(RollWork& work) {
   job_ = Job::none;
-  if (partition.writer)
-    context_.stats.segment_bytes_written += partition.writer->TakeBytesWritten();
-  if (!status.ok()) {
-    if (status.error().code() == ErrorCode::disk_full) {
-      RetryLater(partition, status.error());
-    } else {
-      context_.Stop(status.error());
-    }
-    return;
-  }
+  PartitionCore& partition = *work.partition;
+  if (!TakeWritten(partition, work.status, work.warning)) return;
   std::erase(unflushed_, &partition);
   context_.space.Settle(0, kSegmentSlackBytes);
-  partition.unflushed_segments[next_offset] = {};
+  partition.unflushed_segments[work.next_offset] = {};
   partition.active_begin_ms.reset();
   TakeFlushed(partition);
-}
-
-Status ResetToFlushed(io::FileSystem& files, const std::string& folder, int64_t active_base_offset,
-                      bool cut_active, uint64_t flushed_bytes) {
-  auto bases = ListSegments(files, folder);
-  if (!bases) return bases.error();
-  bool removed = false;
-  for (int64_t base : *bases) {
-    if (base <= active_base_offset) continue;
-    if (Status done = RemoveSegment(files, folder, base); !done) return done;
-    removed = true;
-  }
-  // It may have been finished and sealed, though no checkpoint came to know of it.
-  const auto unsealed = RemoveSeal(files, folder, active_base_offset);
-  if (!unsealed) return unsealed.error();
-  removed = removed || *unsealed;
-  if (cut_active) {
-    if (Status cut = CutSegment(files, folder, active_base_offset, flushed_bytes); !cut) return cut;
-  }
-  return removed ? files.FlushDirectory(folder) : Status();
 }
 
 }  // namespace tidemark::storage

@@ -22,6 +22,10 @@
 
 namespace tidemark::storage {
 
+// Flushing much at once holds up a commit on the same file system: 16 MiB for 11 ms, 1 MiB for less
+// than one. So the kernel is asked to begin with every so many bytes.
+inline constexpr uint64_t kWritebackBytes = uint64_t{1} << 20;
+
 using TopicList = std::vector<std::unique_ptr<TopicCore>>;
 
 class Packer {
@@ -64,6 +68,7 @@ class Packer {
   struct PackItem;
   struct PackWork;
   struct FlushWork;
+  struct RollWork;
 
   void Enqueue(PartitionCore& partition);
   void MaybeStartReclaim();
@@ -75,7 +80,7 @@ class Packer {
   Pressure CurrentPressure() const;
   int LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const;
 
-  int64_t SegmentBytes(const TopicConfig& config) const;
+  int64_t MostSegmentBytes() const;
   bool EnsureWriterToFinish(PartitionCore& partition);
   bool StartPack();
   void FinishPack(PackWork& work);
@@ -85,7 +90,8 @@ class Packer {
   void StartFlush();
   void FinishFlush(FlushWork& work);
   bool StartRoll();
-  void FinishRoll(PartitionCore& partition, int64_t next_offset, const Status& status);
+  void FinishRoll(RollWork& work);
+  bool TakeWritten(PartitionCore& partition, const Status& status, const std::string& warning);
   void TakeFlushed(PartitionCore& partition);
   void StartCheckpoint();
   CheckpointEntry EntryFor(const PartitionCore& partition) const;

@@ -47,16 +47,14 @@ bool HasExpired(PartitionCore& partition) {
   return FirstIsFinished(partition) && EndOfFirst(partition) <= partition.log_start_offset();
 }
 
-uint64_t FileBytes(io::FileSystem& files, const std::string& path) {
-  const auto file = files.Open(path, {});
-  const auto size = file ? (*file)->Size() : Result<uint64_t>(file.error());
-  return size ? *size + kFileSlackBytes : 0;
+void AddOnce(std::vector<PartitionCore*>& list, PartitionCore& partition) {
+  if (std::find(list.begin(), list.end(), &partition) == list.end()) list.push_back(&partition);
 }
 
 }  // namespace
 
 struct Retention::Removal {
-  PartitionCore* partition = nullptr;
+  std::string folder;
   struct Segment {
     int64_t base_offset = 0;
     std::shared_ptr<OpenSegment> opened;
@@ -64,7 +62,21 @@ struct Retention::Removal {
     uint64_t bytes = 0;
   };
   std::vector<Segment> segments;
-  Status status;
+  Status status;  // the first failure
+
+  void Do(io::FileSystem& files) {
+    for (Segment& segment : segments) {
+      for (const SegmentFile kind : kSegmentFiles) {
+        const auto size = io::SizeOf(files, SegmentPath(folder, segment.base_offset, kind));
+        if (size) segment.bytes += *size + kFileSlackBytes;
+      }
+      Status removed = RemoveSegment(files, folder, segment.base_offset);
+      segment.removed = removed.ok();
+      if (status.ok()) status = removed;
+    }
+    Status flushed = files.FlushDirectory(folder);
+    if (status.ok()) status = flushed;
+  }
 };
 
 struct Retention::SealReading {
@@ -91,15 +103,13 @@ Retention::Retention(Context& context, Committer& committer, Packer& packer,
     for (const auto& partition : topic->partitions()) {
       if (partition->active_flushed_bytes() > 0 && !partition->active_begin_ms)
         partition->active_begin_ms = opened_ms_;
-      Enqueue(*partition);
+      RemoveSoon(*partition);
     }
   }
 }
 
-void Retention::Enqueue(PartitionCore& partition) {
-  const bool there =
-      std::find(to_remove_.begin(), to_remove_.end(), &partition) != to_remove_.end();
-  if (!partition.deleted && !there && HasExpired(partition)) to_remove_.push_back(&partition);
+void Retention::RemoveSoon(PartitionCore& partition) {
+  if (!partition.deleted && HasExpired(partition)) AddOnce(to_remove_, partition);
 }
 
 int64_t Retention::next_due_us() const {
@@ -114,7 +124,7 @@ void Retention::Forget(PartitionCore& partition) {
 }
 
 void Retention::Advance() {
-  for (PartitionCore* partition : committer_.TakeLogStarts()) Enqueue(*partition);
+  for (PartitionCore* partition : committer_.TakeLogStarts()) RemoveSoon(*partition);
   CreditUnpinned();
   if (stopped_ || !context_.health.ok()) return;
   if (context_.now_us >= due_us_) CheckLimits();
@@ -156,22 +166,27 @@ void Retention::RollIfDue(PartitionCore& partition) {
   if (context_.EngineClockMs() - *begin_ms >= span_ms) packer_.RollSoon(partition);
 }
 
-void Retention::KeepTime(PartitionCore& partition) {
+// The oldest segments go, for as long as `goes` says so of the next one. Never the active one.
+void Retention::GiveUpWhile(PartitionCore& partition,
+                            const std::function<bool(const SegmentEntry&)>& goes) {
   const SegmentMap& segments = partition.segments();
   int64_t log_start = partition.log_start_wanted();
-  const int64_t now_ms = context_.EngineClockMs();
   for (auto at = segments.begin(); at != segments.end(); ++at) {
     const auto next = std::next(at);
     if (at->first == partition.active_base_offset() || next == segments.end()) break;
-    if (!at->second.last_append_ms) {
-      if (std::find(to_date_.begin(), to_date_.end(), &partition) == to_date_.end())
-        to_date_.push_back(&partition);
-      break;
-    }
-    if (now_ms - *at->second.last_append_ms <= partition.topic().config().retention_ms) break;
+    if (!goes(at->second)) break;
     log_start = std::max(log_start, next->first);
   }
-  if (log_start > partition.log_start_wanted()) committer_.MoveLogStart(partition, log_start);
+  committer_.MoveLogStart(partition, log_start);
+}
+
+void Retention::KeepTime(PartitionCore& partition) {
+  const int64_t now_ms = context_.EngineClockMs();
+  GiveUpWhile(partition, [&](const SegmentEntry& segment) {
+    if (!segment.last_append_ms) AddOnce(to_date_, partition);
+    return segment.last_append_ms &&
+           now_ms - *segment.last_append_ms > partition.topic().config().retention_ms;
+  });
 }
 
 // True: its segments are measured.
@@ -179,8 +194,7 @@ bool Retention::MeasureSoon(PartitionCore& partition) {
   const SegmentMap& segments = partition.segments();
   const bool all = std::all_of(segments.begin(), segments.end(),
                                [](const auto& segment) { return segment.second.log_bytes; });
-  if (!all && std::find(to_measure_.begin(), to_measure_.end(), &partition) == to_measure_.end())
-    to_measure_.push_back(&partition);
+  if (!all) AddOnce(to_measure_, partition);
   return all;
 }
 
@@ -191,15 +205,11 @@ void Retention::KeepBytes(PartitionCore& partition) {
   uint64_t bytes = 0;
   for (const auto& [base, segment] : segments) bytes += *segment.log_bytes;
   const auto limit = static_cast<uint64_t>(partition.topic().config().retention_bytes);
-  int64_t log_start = partition.log_start_wanted();
-  for (auto at = segments.begin(); at != segments.end(); ++at) {
-    const auto next = std::next(at);
-    if (at->first == partition.active_base_offset() || next == segments.end()) break;
-    if (bytes - *at->second.log_bytes < limit) break;
-    bytes -= *at->second.log_bytes;
-    log_start = std::max(log_start, next->first);
-  }
-  if (log_start > partition.log_start_wanted()) committer_.MoveLogStart(partition, log_start);
+  GiveUpWhile(partition, [&](const SegmentEntry& segment) {
+    if (bytes - *segment.log_bytes < limit) return false;
+    bytes -= *segment.log_bytes;
+    return true;
+  });
 }
 
 // --- Room ----------------------------------------------------------------------------------------
@@ -238,36 +248,20 @@ PartitionCore* Retention::FindVictim() const {
 bool Retention::StartRemoval() {
   auto removal = std::make_shared<Removal>();
   while (removal->segments.empty() && !to_remove_.empty()) {
-    PartitionCore& partition = *to_remove_.front();
-    removal->partition = &partition;
+    PartitionCore& partition = *to_remove_.back();
+    removal->folder = partition.folder();
     while (HasExpired(partition) && removal->segments.size() < kMostSegmentsAtOnce) {
       const auto first = partition.segments().begin();
       removal->segments.push_back({first->first, std::move(first->second.opened)});
       partition.segments().erase(first);
     }
-    if (!HasExpired(partition)) to_remove_.pop_front();
+    if (!HasExpired(partition)) to_remove_.pop_back();
   }
   if (removal->segments.empty()) return false;
   working_ = true;
   io::FileSystem& files = context_.environment.files;
-  context_.environment.worker.Submit(
-      [&files, removal, folder = removal->partition->folder()] {
-        for (Removal::Segment& segment : removal->segments) {
-          uint64_t bytes = 0;
-          for (const SegmentFile kind : kSegmentFiles)
-            bytes += FileBytes(files, SegmentPath(folder, segment.base_offset, kind));
-          Status removed = RemoveSegment(files, folder, segment.base_offset);
-          if (!removed.ok()) {
-            if (removal->status.ok()) removal->status = removed;
-            continue;
-          }
-          segment.removed = true;
-          segment.bytes = bytes;
-        }
-        Status flushed = files.FlushDirectory(folder);
-        if (removal->status.ok()) removal->status = flushed;
-      },
-      [this, removal] { FinishRemoval(*removal); });
+  context_.environment.worker.Submit([&files, removal] { removal->Do(files); },
+                                     [this, removal] { FinishRemoval(*removal); });
   return true;
 }
 
@@ -368,8 +362,7 @@ void Retention::StartSurvey(PartitionCore& partition) {
   context_.environment.worker.Submit(
       [&files, survey, folder = partition.folder()] {
         for (auto& [base, bytes] : survey->log_bytes) {
-          const auto log = files.Open(SegmentPath(folder, base, SegmentFile::log), {});
-          const auto size = log ? (*log)->Size() : Result<uint64_t>(log.error());
+          const auto size = io::SizeOf(files, SegmentPath(folder, base, SegmentFile::log));
           bytes = size ? *size : 0;  // missing: takes nothing
         }
       },

@@ -13,7 +13,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -48,9 +48,10 @@ class Retention {
   struct Survey;
   struct SealReading;
 
-  void Enqueue(PartitionCore& partition);
+  void RemoveSoon(PartitionCore& partition);
   void CheckLimits();
   void RollIfDue(PartitionCore& partition);
+  void GiveUpWhile(PartitionCore& partition, const std::function<bool(const SegmentEntry&)>& goes);
   void KeepTime(PartitionCore& partition);
   void KeepBytes(PartitionCore& partition);
   bool MeasureSoon(PartitionCore& partition);
@@ -72,7 +73,7 @@ class Retention {
   bool working_ = false;
   bool told_failure_ = false;
   int64_t due_us_ = 0;
-  std::deque<PartitionCore*> to_remove_;  // have segments below their log start
+  std::vector<PartitionCore*> to_remove_;  // have segments below their log start
   std::vector<PartitionCore*> to_measure_;
   std::vector<PartitionCore*> to_date_;  // have a first segment whose seal is to be read
   PartitionCore* victim_ = nullptr;      // gives up a segment for the room that it takes

@@ -116,20 +116,6 @@ Run::Mark Run::MarkBefore(int64_t offset) const {
   return after == marks_.begin() ? Mark{frame_.base_offset, 0} : *(after - 1);
 }
 
-RecordRange Run::DurableRecords(int64_t first_offset) const {
-  const Mark mark = MarkBefore(first_offset);
-  RecordRange::Encoded encoded;
-  encoded.records = base::AsText(bytes(mark.position, durable_bytes_)).data();
-  encoded.count = static_cast<int32_t>(durable_end_ - mark.offset);
-  encoded.base_offset = frame_.base_offset;
-  encoded.base_timestamp_ms = frame_.base_timestamp_ms;
-  if ((frame_.attributes & record::kLogAppendTimeBit) != 0)
-    encoded.append_timestamp_ms = max_timestamp_ms_;
-  encoded.first_offset = first_offset;
-  encoded.end_offset = durable_end_;
-  return RecordRange(encoded);
-}
-
 void Run::Reserve(size_t more_bytes) {
   const size_t needed = size_ + more_bytes;
   if (needed <= capacity_) return;

@@ -100,8 +100,6 @@ class Run {
     uint32_t position = 0;
   };
   Mark MarkBefore(int64_t offset) const;
-  // Its records, up to its durable end, as a range that begins at `first_offset`.
-  RecordRange DurableRecords(int64_t first_offset) const;
 
  private:
   void Reserve(size_t more_bytes);

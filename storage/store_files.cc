@@ -200,8 +200,7 @@ Result<uint64_t> BytesOfStore(io::FileSystem& files, const std::string& data_dir
         folders.push_back(path);
         continue;
       }
-      auto file = files.Open(path, {});
-      auto size = file ? (*file)->Size() : Result<uint64_t>(file.error());
+      const auto size = io::SizeOf(files, path);
       if (size) used += *size + kFileSlackBytes;  // a socket, or gone again: takes nothing
     }
   }

@@ -87,52 +87,45 @@ Status SetNumber(std::string_view key, std::string_view value, Range range, Inte
   return {};
 }
 
+// A setting that is one of two words.
+template <typename Choice>
+struct Words {
+  std::string_view first_word;
+  Choice first;
+  std::string_view second_word;
+  Choice second;
+
+  std::string NameOf(Choice choice) const {
+    return std::string(choice == first ? first_word : second_word);
+  }
+};
+constexpr Words<Compression> kCompressions{"zstd", Compression::zstd, "none", Compression::none};
+constexpr Words<TimestampType> kTimestampTypes{"CreateTime", TimestampType::create_time,
+                                               "LogAppendTime", TimestampType::log_append_time};
+constexpr Words<Durability> kDurabilities{"durable", Durability::durable, "buffered",
+                                          Durability::buffered};
+constexpr Words<WhenFull> kWhenFull{"reject", WhenFull::reject, "drop_oldest",
+                                    WhenFull::drop_oldest};
+
+template <typename Choice>
+Status SetWord(std::string_view key, std::string_view value, const Words<Choice>& words,
+               Choice* setting) {
+  if (value != words.first_word && value != words.second_word) {
+    return Invalid(key, value,
+                   std::string(words.first_word) + " or " + std::string(words.second_word));
+  }
+  *setting = value == words.first_word ? words.first : words.second;
+  return {};
+}
+
 Status SetCompression(std::string_view key, std::string_view value, Compression* setting) {
-  if (value == "zstd") {
-    *setting = Compression::zstd;
-  } else if (value == "none" || value == "uncompressed") {
-    *setting = Compression::none;
-  } else if (value == "gzip" || value == "snappy" || value == "lz4" || value == "producer") {
+  if (value == "gzip" || value == "snappy" || value == "lz4" || value == "producer") {
     return Error(ErrorCode::unsupported,
                  std::string(key) + ": '" + std::string(value) +
                      "' is not supported by this version; zstd and none are");
-  } else {
-    return Invalid(key, value, "zstd or none");
   }
-  return {};
-}
-
-Status SetTimestampType(std::string_view key, std::string_view value, TimestampType* setting) {
-  if (value == "CreateTime") {
-    *setting = TimestampType::create_time;
-  } else if (value == "LogAppendTime") {
-    *setting = TimestampType::log_append_time;
-  } else {
-    return Invalid(key, value, "CreateTime or LogAppendTime");
-  }
-  return {};
-}
-
-Status SetDurability(std::string_view key, std::string_view value, Durability* setting) {
-  if (value == "durable") {
-    *setting = Durability::durable;
-  } else if (value == "buffered") {
-    *setting = Durability::buffered;
-  } else {
-    return Invalid(key, value, "durable or buffered");
-  }
-  return {};
-}
-
-Status SetWhenFull(std::string_view key, std::string_view value, WhenFull* setting) {
-  if (value == "reject") {
-    *setting = WhenFull::reject;
-  } else if (value == "drop_oldest") {
-    *setting = WhenFull::drop_oldest;
-  } else {
-    return Invalid(key, value, "reject or drop_oldest");
-  }
-  return {};
+  if (value == "uncompressed") value = "none";  // Kafka's name for it
+  return SetWord(key, value, kCompressions, setting);
 }
 
 }  // namespace
@@ -147,14 +140,16 @@ Status TopicConfig::Set(std::string_view key, std::string_view value) {
   if (key == "index.interval.bytes") {
     return SetNumber(key, value, kIndexIntervalBytes, &index_interval_bytes);
   }
-  if (key == "message.timestamp.type") return SetTimestampType(key, value, &timestamp_type);
-  if (key == "durability") return SetDurability(key, value, &durability);
+  if (key == "message.timestamp.type") {
+    return SetWord(key, value, kTimestampTypes, &timestamp_type);
+  }
+  if (key == "durability") return SetWord(key, value, kDurabilities, &durability);
   if (key == "flush.ms") return SetNumber(key, value, kFlushMs, &flush_ms);
   if (key == "commit.linger.ms") return SetNumber(key, value, kCommitLingerMs, &commit_linger_ms);
   if (key == "segment.ms") return SetNumber(key, value, kSegmentMs, &segment_ms);
   if (key == "retention.ms") return SetNumber(key, value, kRetentionMs, &retention_ms);
   if (key == "retention.bytes") return SetNumber(key, value, kRetentionBytes, &retention_bytes);
-  if (key == "when.full") return SetWhenFull(key, value, &when_full);
+  if (key == "when.full") return SetWord(key, value, kWhenFull, &when_full);
   if (key == "retention.priority") {
     return SetNumber(key, value, kRetentionPriority, &retention_priority);
   }
@@ -166,21 +161,20 @@ Status TopicConfig::Set(std::string_view key, std::string_view value) {
 }
 
 std::vector<std::pair<std::string, std::string>> TopicConfig::ToPairs() const {
-  const bool log_append_time = timestamp_type == TimestampType::log_append_time;
   return {
-      {"compression.type", compression == Compression::zstd ? "zstd" : "none"},
+      {"compression.type", kCompressions.NameOf(compression)},
       {"compression.zstd.level", std::to_string(zstd_level)},
       {"segment.bytes", std::to_string(segment_bytes)},
       {"max.message.bytes", std::to_string(max_message_bytes)},
       {"index.interval.bytes", std::to_string(index_interval_bytes)},
-      {"message.timestamp.type", log_append_time ? "LogAppendTime" : "CreateTime"},
-      {"durability", durability == Durability::durable ? "durable" : "buffered"},
+      {"message.timestamp.type", kTimestampTypes.NameOf(timestamp_type)},
+      {"durability", kDurabilities.NameOf(durability)},
       {"flush.ms", std::to_string(flush_ms)},
       {"commit.linger.ms", std::to_string(commit_linger_ms)},
       {"segment.ms", std::to_string(segment_ms)},
       {"retention.ms", std::to_string(retention_ms)},
       {"retention.bytes", std::to_string(retention_bytes)},
-      {"when.full", when_full == WhenFull::reject ? "reject" : "drop_oldest"},
+      {"when.full", kWhenFull.NameOf(when_full)},
       {"retention.priority", std::to_string(retention_priority)},
   };
 }

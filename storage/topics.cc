@@ -8,7 +8,6 @@ namespace tidemark::storage {
 
 namespace {
 
-constexpr int64_t kRetryDiskFullUs = 1'000'000;
 // A partition's folder, partition.metadata and leader-epoch-checkpoint.
 constexpr uint64_t kPartitionFilesBytes = 3 * kFileSlackBytes;
 

@@ -19,20 +19,12 @@
 #include "tests/ingest/fake_log.h"
 #include "tests/ingest/packet_bytes.h"
 #include "tests/io/loop_fixture.h"
+#include "tests/support/manual_clock.h"
 
 namespace tidemark::ingest {
 
 using io::KindName;  // for TIDEMARK_BOTH_LOOPS
 using io::LoopKind;
-
-class ManualClock : public base::Clock {
- public:
-  int64_t WallMs() override { return 1'732'272'000'000; }
-  int64_t MonotonicUs() override { return now_us; }
-  void AdvanceSeconds(int64_t seconds) { now_us += seconds * 1'000'000; }
-
-  int64_t now_us = 1'000'000'000;
-};
 
 class MqttServerTest : public io::LoopTest {
  protected:

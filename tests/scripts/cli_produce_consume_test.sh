@@ -119,3 +119,19 @@ for i in 1 2 3 4; do
 done
 for child in "${children[@]}"; do wait "$child"; done
 expect "400" "$("$tidemark" consume --data "$data" t -e | wc -l)"
+
+# What is old goes; who wants it is told so, or goes on where they have said.
+start_serve "$data"
+"$tidemark" topic create --data "$data" r --config segment.ms=1000 --config retention.bytes=0
+seq 1000 | "$tidemark" produce --data "$data" r 2>"$work/err"
+is_given_up() {
+  "$tidemark" topic describe --data "$data" r --json | grep -q '"log_start_offset": *1000'
+}
+wait_for is_given_up
+"$tidemark" topic alter --data "$data" r --config retention.bytes=-1
+expect_error 1 "offset_out_of_range" "$tidemark" consume --data "$data" r -e -o 0
+echo new | "$tidemark" produce --data "$data" r 2>"$work/err"
+expect "1000 new" "$("$tidemark" consume --data "$data" r -e -o 0 --reset earliest -f '%o %s\n')"
+expect "" "$("$tidemark" consume --data "$data" r -e -o 0 --reset latest)"
+expect "new" "$("$tidemark" consume --data "$data" r -e)"
+stop_serve

@@ -87,6 +87,7 @@ class Simulation {
 
   // operations.cc
   void DoSomething();
+  std::optional<Target> TargetOf(const std::string& topic, int32_t index);
   std::optional<Target> Pick();
   void PollOnce(int64_t max_wait_us);
   bool IsForEver(int turn, int64_t began_us);
@@ -132,11 +133,12 @@ class Simulation {
   bool GoOnAtStart(const Target& target, Reader& reader, const Error& error, int64_t* position);
   bool CheckBatch(const Target& target, const Batch& batch, int64_t* next);
   bool NoteLost(const Target& target, const std::vector<LostRange>& lost, const Walk& walk);
+
+  // followers.cc
   void OpenFollower();
   void Follow();
   bool FollowOne(Follower& follower);
   bool CheckFound(const Target& target, const Follower& follower, int64_t found);
-  std::optional<Target> TargetOf(const std::string& topic, int32_t index);
 
   uint64_t seed_;
   bool keep_history_;

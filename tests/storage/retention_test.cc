@@ -282,6 +282,40 @@ TEST_F(RetentionTest, AReaderKeepsWhatItHasOpen) {
   EXPECT_TRUE(ReadToEnd(**reader).empty());
 }
 
+// What readers have open takes its room: more than is kept free.
+TEST_F(RetentionTest, WhatReadersHaveOpenCountsInTheBudget) {
+  options_.store_bytes = uint64_t{32} << 20;
+  TopicConfig config = SmallSegments(1 << 20);
+  config.when_full = WhenFull::drop_oldest;
+  Open();
+  Partition& partition = MakeTopic("t", config);
+  int64_t next = 0;
+  const auto append_some = [&](int64_t records) {
+    for (const int64_t end = next + records; next < end; ++next)
+      Append(partition, ValueOf(next, 10'000), Durability::buffered);
+  };
+  append_some(1'200);
+  PollUntil([&] { return Segments().size() >= 8; });
+  const std::vector<int64_t> bases = Segments();
+  std::vector<std::unique_ptr<Reader>> readers;
+  uint64_t held_bytes = 0;
+  for (size_t i = 0; i < 6; ++i) {
+    auto reader = engine_->OpenReader(partition, bases[i]);
+    ASSERT_TRUE(reader.ok()) << reader.error().ToString();
+    PollUntil([&] { return *(*reader)->Next() == ReadState::batch; });
+    readers.push_back(std::move(*reader));
+    held_bytes +=
+        fs::file_size(storage::SegmentPath(PathOf("t-0"), bases[i], storage::SegmentFile::log));
+  }
+  ASSERT_GT(held_bytes, options_.store_bytes / 8);  // twice what is kept free
+  for (int i = 0; i < 40; ++i) {
+    append_some(100);
+    if (partition.log_start_offset() <= bases[5]) continue;
+    ASSERT_LE(StoreBytes() + held_bytes, options_.store_bytes) << "record " << next;
+  }
+  ASSERT_GT(partition.log_start_offset(), bases[6]);
+}
+
 // Neither by an opening nor by verification, though the checkpoint knows of the older start only.
 TEST_F(RetentionTest, WhatIsGivenUpIsNotToldAsLost) {
   MakeSegments(SmallSegments(), 5'000);

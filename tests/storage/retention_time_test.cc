@@ -6,28 +6,18 @@
 #include "storage/segment.h"
 #include "storage/verify.h"
 #include "tests/support/fault_world.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/store_fixture.h"
 
 namespace tidemark::testing {
 namespace {
-
-class WrongClock final : public base::Clock {
- public:
-  int64_t WallMs() override { return wall_ms; }
-  int64_t MonotonicUs() override { return now_us; }
-  int64_t wall_ms = 1'700'000'000'000;
-  int64_t now_us = 1'000'000;
-};
 
 class RetentionTimeTest : public StoreFixture {
  protected:
   ~RetentionTimeTest() override { Crash(); }  // before its world goes
 
   void OpenWorld() {
-    const io::Environment world = world_.environment();
-    auto engine = storage::OpenEngine(
-        {world.files, world.loop, world.worker, clock_, world.random64, world.process_id},
-        options_);
+    auto engine = storage::OpenEngine(world_.environment(clock_), options_);
     ASSERT_TRUE(engine.ok()) << engine.error().ToString();
     engine_ = std::move(*engine);
   }
@@ -44,7 +34,7 @@ class RetentionTimeTest : public StoreFixture {
   // In steps, so that what is due by time gets its turns.
   void Pass(int64_t seconds) {
     for (int64_t i = 0; i < seconds; ++i) {
-      clock_.now_us += 1'000'000;
+      clock_.AdvanceSeconds(1);
       Turn();
     }
   }
@@ -54,6 +44,11 @@ class RetentionTimeTest : public StoreFixture {
     config.segment_bytes = 64 << 10;
     config.retention_ms = retention_seconds * 1000;
     config.segment_ms = segment_seconds * 1000;
+    return config;
+  }
+  static TopicConfig RollingOnly(int64_t segment_seconds) {
+    TopicConfig config = Config(0, segment_seconds);
+    config.retention_ms = -1;
     return config;
   }
   void AppendNow(int64_t count) {
@@ -68,6 +63,16 @@ class RetentionTimeTest : public StoreFixture {
     Turn();
     ASSERT_EQ(partition.durable_end_offset(), partition.end_offset());
   }
+  // Kept for 200 seconds; the first segment, of three records, is 100 seconds old.
+  void MakeAgedStore() {
+    OpenWorld();
+    MakeTopic("t", Config(200, 20));
+    AppendNow(3);
+    Pass(25);
+    AppendNow(1);
+    Pass(75);
+    CloseCleanly();
+  }
   int64_t log_start() { return PartitionOf("t").log_start_offset(); }
   std::vector<int64_t> Segments() const {
     auto bases = storage::ListSegments(io::SystemFiles(), PathOf("t-0"));
@@ -81,7 +86,7 @@ class RetentionTimeTest : public StoreFixture {
   }
 
   FaultWorld world_;
-  WrongClock clock_;
+  ManualClock clock_;
 };
 
 // A partition that has gone quiet keeps nothing for longer than one segment's span too long, and
@@ -111,13 +116,13 @@ TEST_F(RetentionTimeTest, WhatIsOldGoesThoughNothingIsAppended) {
 // Rolled with nothing behind it, killed, and opened again.
 TEST_F(RetentionTimeTest, AfterAQuietRollThePartitionGoesOn) {
   OpenWorld();
-  TopicConfig config = Config(0, 5);
-  config.retention_ms = -1;
+  TopicConfig config = RollingOnly(5);
   MakeTopic("t", config);
   AppendNow(4);
   Pass(12);
   EXPECT_EQ(Segments(), (std::vector<int64_t>{0, 4}));
   for (const bool clean : {false, true}) {
+    SCOPED_TRACE(clean);
     if (clean) {
       CloseCleanly();
       ExpectClean();
@@ -136,9 +141,7 @@ TEST_F(RetentionTimeTest, AfterAQuietRollThePartitionGoesOn) {
 
 TEST_F(RetentionTimeTest, ABusyPartitionIsRolledByTime) {
   OpenWorld();
-  TopicConfig config = Config(0, 10);
-  config.retention_ms = -1;
-  MakeTopic("t", config);
+  MakeTopic("t", RollingOnly(10));
   for (int i = 0; i < 40; ++i) {
     AppendNow(1);
     Pass(1);
@@ -150,13 +153,7 @@ TEST_F(RetentionTimeTest, ABusyPartitionIsRolledByTime) {
 
 // Its seals know when the segments were appended; time goes on where it stood still.
 TEST_F(RetentionTimeTest, AReopenedStoreKnowsHowOldItsSegmentsAre) {
-  OpenWorld();
-  MakeTopic("t", Config(200, 20));
-  AppendNow(3);
-  Pass(25);
-  AppendNow(1);
-  Pass(75);
-  CloseCleanly();
+  MakeAgedStore();
   ASSERT_EQ(Segments().front(), 0);
   Reboot(/*wall_ms=*/int64_t{100} * 365 * 24 * 3600 * 1000);
   Pass(90);
@@ -166,13 +163,7 @@ TEST_F(RetentionTimeTest, AReopenedStoreKnowsHowOldItsSegmentsAre) {
 }
 
 TEST_F(RetentionTimeTest, WithoutItsSealASegmentIsAsOldAsTheOpening) {
-  OpenWorld();
-  MakeTopic("t", Config(200, 20));
-  AppendNow(3);
-  Pass(25);
-  AppendNow(1);
-  Pass(75);
-  CloseCleanly();
+  MakeAgedStore();
   std::filesystem::remove(storage::SegmentPath(PathOf("t-0"), 0, storage::SegmentFile::seal));
   Reboot(0);
   Pass(195);
@@ -181,11 +172,9 @@ TEST_F(RetentionTimeTest, WithoutItsSealASegmentIsAsOldAsTheOpening) {
   EXPECT_GE(log_start(), 3);
 }
 
-// What retention.ms has always been asks for the age of the last record of a segment.
 TEST_F(RetentionTimeTest, ALimitThatIsSetLaterHoldsForWhatIsThere) {
   OpenWorld();
-  TopicConfig config = Config(0, 5);
-  config.retention_ms = -1;
+  TopicConfig config = RollingOnly(5);
   MakeTopic("t", config);
   AppendNow(3);
   Pass(20);

@@ -5,16 +5,10 @@
 #include "storage/open.h"
 #include "tests/support/damage_fixture.h"
 #include "tests/support/fault_world.h"
+#include "tests/support/manual_clock.h"
 
 namespace tidemark::testing {
 namespace {
-
-class ManualClock final : public base::Clock {
- public:
-  int64_t WallMs() override { return 1'700'000'000'000; }
-  int64_t MonotonicUs() override { return now_us; }
-  int64_t now_us = 1'000'000;
-};
 
 class ScrubTest : public DamageFixture {
  protected:
@@ -33,10 +27,7 @@ class ScrubTest : public DamageFixture {
     options_.scrub_interval_hours = 1;
   }
   void OpenWorld() {
-    const io::Environment world = world_.environment();
-    auto engine = storage::OpenEngine(
-        {world.files, world.loop, world.worker, clock_, world.random64, world.process_id},
-        options_);
+    auto engine = storage::OpenEngine(world_.environment(clock_), options_);
     ASSERT_TRUE(engine.ok()) << engine.error().ToString();
     engine_ = std::move(*engine);
     engine_->TakeNotices();

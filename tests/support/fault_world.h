@@ -35,8 +35,8 @@ class FaultWorld {
 
   explicit FaultWorld(io::FileSystem& real = io::SystemFiles())
       : files_(*this, real), worker_(io::MakeInlineWorker(loop_)) {}
-  io::Environment environment() {
-    return {files_, loop_, *worker_, base::SystemClock(), &io::SystemRandom64, 1};
+  io::Environment environment(base::Clock& clock = base::SystemClock()) {
+    return {files_, loop_, *worker_, clock, &io::SystemRandom64, 1};
   }
   io::FileSystem& files() { return files_; }
 

@@ -1,0 +1,132 @@
+// The packer's work on the background thread: flushing segments. And what is done where the disk
+// has no room for them.
+#include <algorithm>
+
+#include "storage/packer.h"
+#include "storage/seal.h"
+
+namespace tidemark::storage {
+namespace {
+
+// Unflushed segment bytes are bounded. A flush has costs of its own, so that it is for some times
+// what is on its way already, unless the runs that wait for it hold their share of the memory, or
+// of the journal.
+constexpr uint64_t kLeastFlushBytes = kWritebackBytes;
+constexpr uint64_t kMostFlushBytes = 4 * kWritebackBytes;
+constexpr uint64_t kUnflushedShare = 8;
+// From so many files on, one syncfs is cheaper than flushing them one by one.
+constexpr size_t kFlushAllFiles = 64;
+
+}  // namespace
+
+struct Packer::FlushWork {
+  std::vector<PartitionCore*> partitions;
+  Status status;
+};
+
+bool Packer::FlushIsDue() const {
+  if (unflushed_.empty()) return false;
+  const uint64_t room = std::min(context_.options.memory_bytes, journal_.ring_bytes());
+  const bool large =
+      unflushed_bytes_ >= kMostFlushBytes || unflushed_run_bytes_ * kUnflushedShare >= room;
+  if (large && unflushed_bytes_ >= kLeastFlushBytes) return true;
+  // Nothing more to pack for now, and somebody waits for what is written.
+  const bool memory_waits = context_.tail_memory_bytes * 4 > context_.options.memory_bytes;
+  return queue_.empty() && (reclaiming_ || draining_ || memory_waits);
+}
+
+void Packer::StartFlush() {
+  job_ = Job::flush;
+  auto work = std::make_shared<FlushWork>();
+  work->partitions.swap(unflushed_);
+  unflushed_bytes_ = unflushed_run_bytes_ = written_back_bytes_ = 0;
+  context_.environment.worker.Submit(
+      [this, work] {
+        // Afterwards each file's own flush finds nothing left to write.
+        if (work->partitions.size() >= kFlushAllFiles) {
+          work->status = context_.environment.files.FlushAll(context_.options.data_dir);
+        }
+        for (PartitionCore* partition : work->partitions) {
+          if (work->status.ok()) work->status = partition->writer->Flush();
+        }
+      },
+      [this, work] { FinishFlush(*work); });
+}
+
+void Packer::FinishFlush(FlushWork& work) {
+  job_ = Job::none;
+  if (!work.status.ok()) {
+    // Never again as if that could help: what is not known to be flushed stays in memory and in the
+    // journal.
+    context_.Stop(work.status.error());
+    return;
+  }
+  for (PartitionCore* partition : work.partitions) TakeFlushed(*partition);
+}
+
+// Its writer has flushed all that it has written.
+void Packer::TakeFlushed(PartitionCore& partition) {
+  partition.writer_dirty = false;
+  int64_t packed_end = partition.packed_end_offset();
+  for (const auto& run : partition.runs()) {
+    if (run->state() != Run::State::packed) break;
+    packed_end = run->next_offset();
+  }
+  partition.SetFlushed(partition.writer->active_base_offset(), partition.writer->flushed_bytes(),
+                       packed_end);
+  partition.DropPackedBelow(packed_end);
+  CheckReclaimed(partition);
+}
+
+// What the disk had no room for stays in memory and journal. The writer's files are brought back to
+// what is flushed; everything behind that is packed once more later.
+void Packer::RetryLater(PartitionCore& partition, const Error& cause) {
+  partition.writer.reset();
+  partition.unflushed_segments.clear();
+  if (partition.writer_dirty) {
+    partition.writer_dirty = false;
+    std::erase(unflushed_, &partition);
+  }
+  for (auto& run : partition.runs()) {
+    if (run->state() == Run::State::packed)
+      context_.space.Reserve(PartitionCore::ReservedFor(*run));
+    if (run->with_worker()) run->set_state(Run::State::closed);
+  }
+  const int64_t active = partition.active_base_offset();
+  Status reset = ResetToFlushed(context_.environment.files, partition.folder(), active,
+                                /*cut_active=*/partition.segments().contains(active),
+                                partition.active_flushed_bytes());
+  if (!reset.ok()) {
+    context_.Stop(reset.error());
+    return;
+  }
+  Enqueue(partition);
+  retry_at_us_ = context_.now_us + kRetryDiskFullUs;
+  if (!told_disk_full_) {
+    told_disk_full_ = true;
+    context_.Tell(NoticeLevel::warning,
+                  cause.message() + "; nothing is lost, packing is tried again every second");
+  }
+}
+
+Status ResetToFlushed(io::FileSystem& files, const std::string& folder, int64_t active_base_offset,
+                      bool cut_active, uint64_t flushed_bytes) {
+  auto bases = ListSegments(files, folder);
+  if (!bases) return bases.error();
+  bool removed = false;
+  for (int64_t base : *bases) {
+    if (base <= active_base_offset) continue;
+    if (Status done = RemoveSegment(files, folder, base); !done) return done;
+    removed = true;
+  }
+  // It may have been finished and sealed, though no checkpoint came to know of it.
+  const auto unsealed = RemoveSeal(files, folder, active_base_offset);
+  if (!unsealed) return unsealed.error();
+  removed = removed || *unsealed;
+  if (cut_active) {
+    if (Status cut = CutSegment(files, folder, active_base_offset, flushed_bytes); !cut) return cut;
+  }
+  return removed ? files.FlushDirectory(folder) : Status();
+}
+
+}  // namespace tidemark::storage
