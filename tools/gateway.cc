@@ -18,8 +18,9 @@
 namespace tidemark::tools {
 namespace {
 
-// A command that has the store open does so for a moment only.
-constexpr int64_t kLockPatienceUs = 1'000'000;
+// A command that has the store open gives it back: soon when it only looks, as late as this when it
+// reads a log to its end while no gateway runs. A gateway that starts must not fail for that.
+constexpr int64_t kLockPatienceUs = 10'000'000;
 constexpr auto kRetryPause = std::chrono::milliseconds(20);
 // The port of a process that was just killed is free once the kernel has closed what io_uring
 // watched for it.
@@ -94,6 +95,7 @@ Status Gateway::OpenStore() {
       io::Environment{io::SystemFiles(), *loop_, *worker_, base::SystemClock(), &io::SystemRandom64,
                       io::CurrentProcessId()});
   const int64_t deadline_us = NowUs() + kLockPatienceUs;
+  bool told = false;
   for (;;) {
     auto engine = storage::OpenEngine(*environment_, config_.storage);
     if (engine.ok()) {
@@ -102,6 +104,10 @@ Status Gateway::OpenStore() {
     }
     if (engine.error().code() != ErrorCode::locked || NowUs() >= deadline_us) {
       return engine.error();
+    }
+    if (!std::exchange(told, true)) {
+      log_.warn("{}; waiting up to {} s", OneLine(engine.error().message()),
+                kLockPatienceUs / 1'000'000);
     }
     std::this_thread::sleep_for(kRetryPause);
   }

@@ -29,6 +29,25 @@ expect_code 1 "$tidemark" serve --data "$work/other" --mqtt "127.0.0.1:$mqtt_por
 grep -q "^tidemark: .*$mqtt_port" "$work/err" || fail "$(cat "$work/err")"
 stop_serve
 
+echo "-- a command that has the folder open for a while"
+"$tidemark" topic create --data "$data" long
+seq 30000 | "$tidemark" produce --data "$data" long 2>/dev/null
+mkfifo "$work/slow"
+# It has opened the store once its first line can be read, and cannot go on before the rest is.
+"$tidemark" consume --data "$data" long -e -f '%s %k %h %T %s %s %s %s %s %s %s\n' >"$work/slow" &
+children+=($!)
+exec 5<"$work/slow"
+read -r _ <&5
+: >"$work/serve.err"
+"$tidemark" serve --data "$data" --mqtt 127.0.0.1:0 2>"$work/serve.err" &
+serve_pid=$!
+wait_for grep -q "has this data folder open .*waiting" "$work/serve.err"
+sleep 1.5  # longer than a moment
+cat <&5 >"$work/read"
+exec 5<&-
+wait_for grep -q '^ready mqtt=' "$work/serve.err"
+stop_serve
+
 echo "-- after a kill"
 start_serve "$data"
 seq 1000 | "$tidemark" produce --data "$data" mqtt 2>/dev/null

@@ -47,6 +47,8 @@ class Test(CrashTest):
             return self.acknowledgements.count > before and self.gateway.running()
 
         wait_until(flows, "an acknowledgement")
+        # A follower that finds nobody to ask opens the folder itself, and may keep the next gateway out.
+        wait_until(lambda: all(follower.read() for follower in self.followers), "what the followers are shown")
         # Not to wait for something: this is the random moment.
         time.sleep(self.random.uniform(0, MOST_LOAD_S))
 
