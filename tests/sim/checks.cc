@@ -44,12 +44,13 @@ void Simulation::ObserveStart(const Target& target) {
   expected.given_up = std::max(expected.given_up, start);
 }
 
-// What has moved a log start up to `start` can only be its age.
+// What has moved a log start up to `start` can only be its age. What damage has taken is gone
+// already: the log start passes over it with the records before it.
 void Simulation::CheckAge(const Target& target, int64_t start) {
   const auto least_ms = target.model->least_retention_ms;
   target.expected->ForEach(target.expected->given_up, start, [&](int64_t offset, auto& record) {
     const int64_t age_us = world_.clock.passed_us() - record.appended_us;
-    if (least_ms && age_us >= *least_ms * 1000) return true;
+    if (record.hole || record.damaged || (least_ms && age_us >= *least_ms * 1000)) return true;
     return Fail(target.name + ": " + std::to_string(offset) + " is given up, and is " +
                 std::to_string(age_us) + " us old");
   });
