@@ -32,10 +32,6 @@ TEST(SimulationTest, FixedSeeds) {
   EXPECT_GT(segments_removed, 0U);
 }
 
-// Close() had no end where the disk was full, and so was the journal that had still to carry a tail
-// forward: a state that nobody has led to by hand yet.
-TEST(SimulationTest, ClosingEndsWhenDiskAndJournalAreFull) { ExpectNothingBroken(20'400'072); }
-
 TEST(SimulationTest, AFreshSeed) {
   std::random_device device;
   for (int i = 0; i < 2 && !HasFailure(); ++i) {
