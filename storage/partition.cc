@@ -31,6 +31,10 @@ PartitionCore::PartitionCore(Context& context, Committer& committer, TopicCore& 
       folder_(std::move(folder)),
       handle_(this) {}
 
+bool PartitionCore::StampsArrival() const {
+  return topic_.config().timestamp_type == TimestampType::log_append_time;
+}
+
 SegmentOwner PartitionCore::owner() const { return {topic_.description().id, index_}; }
 
 Status PartitionCore::CheckAdmission(const Record& record) const {
@@ -67,19 +71,40 @@ RecordsFrameHeader PartitionCore::FrameFor(int64_t offset, int64_t timestamp_ms)
   RecordsFrameHeader frame;
   frame.base_offset = offset;
   frame.base_timestamp_ms = timestamp_ms;
-  if (topic_.config().timestamp_type == TimestampType::log_append_time) {
-    frame.attributes = record::kLogAppendTimeBit;
-  }
+  if (StampsArrival()) frame.attributes = record::kLogAppendTimeBit;
   return frame;
 }
 
+// Kafka's rule for CreateTime.
+bool PartitionCore::BelievesTimestamp(int64_t timestamp_ms) const {
+  const TopicConfig& config = topic_.config();
+  const int64_t before_max_ms = config.timestamp_before_max_ms;
+  const int64_t after_max_ms = config.timestamp_after_max_ms;
+  const bool limited = before_max_ms != kNoTimestampLimit || after_max_ms != kNoTimestampLimit;
+  if (!limited || timestamp_ms == kTimestampOfArrival || StampsArrival()) return true;
+  const int64_t now_ms = context_.environment.clock.WallMs();
+  const bool before = timestamp_ms < now_ms;
+  const int64_t most_ms = before ? before_max_ms : after_max_ms;
+  // Unsigned: two timestamps may lie further apart than a signed number counts.
+  const uint64_t distance_ms =
+      before ? static_cast<uint64_t>(now_ms) - static_cast<uint64_t>(timestamp_ms)
+             : static_cast<uint64_t>(timestamp_ms) - static_cast<uint64_t>(now_ms);
+  return most_ms == kNoTimestampLimit || distance_ms <= static_cast<uint64_t>(most_ms);
+}
+
+Result<int64_t> PartitionCore::AppendAtArrival(const Record& record, Durability durability) {
+  const std::string own = std::to_string(record.timestamp_ms);
+  std::vector<Header> headers(record.headers.begin(), record.headers.end());
+  headers.push_back({kOwnTimestampHeader, own});
+  return Append({record.key, record.value, kTimestampOfArrival, headers}, durability);
+}
+
 Result<int64_t> PartitionCore::Append(const Record& record, Durability durability) {
+  if (!BelievesTimestamp(record.timestamp_ms)) return AppendAtArrival(record, durability);
   if (Status admitted = CheckAdmission(record); !admitted) return admitted.error();
-  const bool stamp = record.timestamp_ms == kTimestampOfArrival ||
-                     topic_.config().timestamp_type == TimestampType::log_append_time;
+  const bool stamp = record.timestamp_ms == kTimestampOfArrival || StampsArrival();
   int64_t timestamp_ms = stamp ? context_.environment.clock.WallMs() : record.timestamp_ms;
-  if (topic_.config().timestamp_type == TimestampType::log_append_time)
-    timestamp_ms = RunTimestamp(timestamp_ms);
+  if (StampsArrival()) timestamp_ms = RunTimestamp(timestamp_ms);
   const int64_t offset = end_offset_;
   const RecordsFrameHeader frame = FrameFor(offset, timestamp_ms);
 

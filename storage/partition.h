@@ -134,6 +134,9 @@ class PartitionCore {
 
  private:
   Status CheckAdmission(const Record& record) const;
+  bool StampsArrival() const;
+  bool BelievesTimestamp(int64_t timestamp_ms) const;
+  Result<int64_t> AppendAtArrival(const Record& record, Durability durability);
   int64_t RunTimestamp(int64_t now_ms) const;
   static std::unique_ptr<Run> ReencodeRest(const Run& run, const Run& rest);
   void AccountMemory(const Run& run, size_t before);

@@ -29,6 +29,7 @@ constexpr Range kFlushMs{0, int64_t{24} * 3600 * 1000};
 // An hour of waiting for the acknowledgement is beyond what any client waits.
 constexpr Range kCommitLingerMs{0, int64_t{3600} * 1000};
 
+constexpr Range kTimestampMaxMs{0, std::numeric_limits<int64_t>::max()};
 // Below a second nearly every batch would become a segment.
 constexpr Range kSegmentMs{1000, std::numeric_limits<int64_t>::max()};
 constexpr Range kRetentionMs{-1, std::numeric_limits<int64_t>::max()};
@@ -36,7 +37,7 @@ constexpr Range kRetentionBytes{-1, std::numeric_limits<int64_t>::max()};
 constexpr Range kRetentionPriority{-1000, 1000};
 
 // Kafka's topic settings that this version does not honour.
-constexpr std::array<std::string_view, 24> kNotHonoured{
+constexpr std::array<std::string_view, 22> kNotHonoured{
     "cleanup.policy",
     "compression.gzip.level",
     "compression.lz4.level",
@@ -50,8 +51,6 @@ constexpr std::array<std::string_view, 24> kNotHonoured{
     "max.compaction.lag.ms",
     "message.downconversion.enable",
     "message.format.version",
-    "message.timestamp.after.max.ms",
-    "message.timestamp.before.max.ms",
     "message.timestamp.difference.max.ms",
     "min.cleanable.dirty.ratio",
     "min.compaction.lag.ms",
@@ -143,6 +142,12 @@ Status TopicConfig::Set(std::string_view key, std::string_view value) {
   if (key == "message.timestamp.type") {
     return SetWord(key, value, kTimestampTypes, &timestamp_type);
   }
+  if (key == "message.timestamp.before.max.ms") {
+    return SetNumber(key, value, kTimestampMaxMs, &timestamp_before_max_ms);
+  }
+  if (key == "message.timestamp.after.max.ms") {
+    return SetNumber(key, value, kTimestampMaxMs, &timestamp_after_max_ms);
+  }
   if (key == "durability") return SetWord(key, value, kDurabilities, &durability);
   if (key == "flush.ms") return SetNumber(key, value, kFlushMs, &flush_ms);
   if (key == "commit.linger.ms") return SetNumber(key, value, kCommitLingerMs, &commit_linger_ms);
@@ -168,6 +173,8 @@ std::vector<std::pair<std::string, std::string>> TopicConfig::ToPairs() const {
       {"max.message.bytes", std::to_string(max_message_bytes)},
       {"index.interval.bytes", std::to_string(index_interval_bytes)},
       {"message.timestamp.type", kTimestampTypes.NameOf(timestamp_type)},
+      {"message.timestamp.before.max.ms", std::to_string(timestamp_before_max_ms)},
+      {"message.timestamp.after.max.ms", std::to_string(timestamp_after_max_ms)},
       {"durability", kDurabilities.NameOf(durability)},
       {"flush.ms", std::to_string(flush_ms)},
       {"commit.linger.ms", std::to_string(commit_linger_ms)},

@@ -56,6 +56,8 @@ struct EngineOptions {
 inline constexpr uint64_t kMinJournalBytes = uint64_t{4} << 20;
 inline constexpr uint64_t kMinMemoryBytes = uint64_t{4} << 20;
 
+inline constexpr int64_t kNoTimestampLimit = INT64_MAX;  // Kafka's default
+
 // Settings of a topic; the names in comments are the keys of TopicConfig::Set(), Kafka's where
 // Kafka has them.
 struct TopicConfig {
@@ -65,6 +67,11 @@ struct TopicConfig {
   int32_t max_message_bytes = 1048588;          // max.message.bytes: a record with its batch header
   int32_t index_interval_bytes = 4096;          // index.interval.bytes
   TimestampType timestamp_type = TimestampType::create_time;  // message.timestamp.type
+  // message.timestamp.before.max.ms, message.timestamp.after.max.ms: how far a record's own time
+  // may lie before and behind its arrival. One that does not is kept under the time of its arrival,
+  // its own in the header kOwnTimestampHeader.
+  int64_t timestamp_before_max_ms = kNoTimestampLimit;
+  int64_t timestamp_after_max_ms = kNoTimestampLimit;
   Durability durability =
       Durability::durable;         // durability: durable, buffered (the topic's default)
   int64_t flush_ms = 1000;         // flush.ms: the window of loss of buffered records

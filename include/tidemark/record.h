@@ -22,6 +22,10 @@ struct Header {
 // A timestamp of "when it arrives": the engine puts its wall clock there.
 inline constexpr int64_t kTimestampOfArrival = INT64_MIN;
 
+// The header that keeps a record's own timestamp, in decimal milliseconds, where its topic did not
+// believe it (message.timestamp.before.max.ms and .after.max.ms).
+inline constexpr Bytes kOwnTimestampHeader = "tidemark.timestamp";
+
 // What a caller appends. The bytes are copied before Append() returns.
 struct Record {
   std::optional<Bytes> key;

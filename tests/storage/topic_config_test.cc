@@ -30,6 +30,8 @@ TEST(TopicConfigTest, SetsEverySetting) {
   ExpectOk(config.Set("max.message.bytes", "2097152"));
   ExpectOk(config.Set("index.interval.bytes", "0"));
   ExpectOk(config.Set("message.timestamp.type", "LogAppendTime"));
+  ExpectOk(config.Set("message.timestamp.before.max.ms", "3600000"));
+  ExpectOk(config.Set("message.timestamp.after.max.ms", "0"));
   ExpectOk(config.Set("durability", "buffered"));
   ExpectOk(config.Set("flush.ms", "250"));
   ExpectOk(config.Set("commit.linger.ms", "20"));
@@ -46,6 +48,8 @@ TEST(TopicConfigTest, SetsEverySetting) {
   expected.max_message_bytes = 2097152;
   expected.index_interval_bytes = 0;
   expected.timestamp_type = TimestampType::log_append_time;
+  expected.timestamp_before_max_ms = 3'600'000;
+  expected.timestamp_after_max_ms = 0;
   expected.durability = Durability::buffered;
   expected.flush_ms = 250;
   expected.commit_linger_ms = 20;
@@ -64,6 +68,8 @@ TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
   config.segment_bytes = 4096;
   config.timestamp_type = TimestampType::log_append_time;
   config.durability = Durability::buffered;
+  config.timestamp_before_max_ms = 5;
+  config.timestamp_after_max_ms = 6;
   config.commit_linger_ms = 7;
   config.segment_ms = 1000;
   config.retention_ms = 0;
@@ -74,7 +80,7 @@ TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
   for (const auto& [key, value] : config.ToPairs()) ExpectOk(copy.Set(key, value));
   EXPECT_EQ(copy, config);
   EXPECT_EQ(config.ToPairs().front().first, "compression.type");
-  EXPECT_EQ(config.ToPairs().size(), 14u);
+  EXPECT_EQ(config.ToPairs().size(), 16u);
 }
 
 TEST(TopicConfigTest, KafkasNameForNoCompressionIsUnderstood) {
@@ -98,7 +104,7 @@ TEST(TopicConfigTest, NumbersHaveRanges) {
         std::pair("compression.zstd.level", "23"), std::pair("compression.zstd.level", "-8"),
         std::pair("flush.ms", "9223372036854775807"), std::pair("segment.ms", "999"),
         std::pair("retention.ms", "-2"), std::pair("retention.bytes", "-2"),
-        std::pair("retention.priority", "1001"),
+        std::pair("retention.priority", "1001"), std::pair("message.timestamp.before.max.ms", "-1"),
         std::pair("commit.linger.ms", "9223372036854775807")}) {
     ExpectRefused(key, value, ErrorCode::invalid_argument);
   }
@@ -131,8 +137,6 @@ TEST(TopicConfigTest, SettingsOfKafkaThatAreNotHonouredAreRefusedByName) {
                           "min.cleanable.dirty.ratio",
                           "min.compaction.lag.ms",
                           "max.compaction.lag.ms",
-                          "message.timestamp.before.max.ms",
-                          "message.timestamp.after.max.ms",
                           "message.timestamp.difference.max.ms",
                           "min.insync.replicas",
                           "preallocate",
