@@ -76,6 +76,10 @@ Result<Topic*> Engine::CreateTopic(std::string_view name, int32_t partitions,
 Status Engine::AlterTopic(std::string_view name, const TopicConfig& config) {
   return core_->AlterTopic(name, config);
 }
+
+Status Engine::AddPartitions(std::string_view name, int32_t count) {
+  return core_->AddPartitions(name, count);
+}
 Status Engine::DeleteTopic(std::string_view name) { return core_->DeleteTopic(name); }
 bool Engine::deletions_pending() const { return core_->deletions_pending(); }
 Topic* Engine::FindTopic(std::string_view name) const { return core_->FindTopic(name); }

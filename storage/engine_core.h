@@ -45,6 +45,7 @@ class EngineCore {
 
   Result<Topic*> CreateTopic(std::string_view name, int32_t partitions, const TopicConfig& config);
   Status AlterTopic(std::string_view name, const TopicConfig& config);
+  Status AddPartitions(std::string_view name, int32_t count);
   Status DeleteTopic(std::string_view name);
   bool deletions_pending() const { return !deleting_.empty(); }
   Topic* FindTopic(std::string_view name) const;
@@ -81,6 +82,9 @@ class EngineCore {
   void FinishDeletions();
   Status RemoveTopicFiles(TopicCore& topic);
   Status RemoveTopicSegments(TopicCore& topic);
+  Status CheckPartitionRoom(int32_t more) const;
+  Status MakePartitions(TopicCore& topic, int32_t count);
+  void NotePartitionsMade(int32_t count);
   Status SetAsideRemains(const std::string& folder);
   Result<bool> DrainIfThereIsRoom();
   Status CommitForClose();

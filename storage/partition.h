@@ -172,6 +172,7 @@ class TopicCore {
   const std::string& id_text() const { return id_text_; }
   const TopicConfig& config() const { return description_.config; }
   void set_config(const TopicConfig& config) { description_.config = config; }
+  void set_partition_count(int32_t count) { description_.partitions = count; }
   Topic& handle() { return handle_; }
   std::vector<std::unique_ptr<PartitionCore>>& partitions() { return partitions_; }
   const std::vector<std::unique_ptr<PartitionCore>>& partitions() const { return partitions_; }

@@ -55,6 +55,37 @@ Status EngineCore::SaveManifest() {
   return saved;
 }
 
+Status EngineCore::CheckPartitionRoom(int32_t more) const {
+  if (partition_count() + static_cast<size_t>(more) <= journal_->max_partitions()) return {};
+  return Error(ErrorCode::invalid_argument, "the journal's checkpoints hold " +
+                                                std::to_string(journal_->max_partitions()) +
+                                                " partitions at most; a larger journal holds more");
+}
+
+// Makes what a topic lacks up to `count` partitions, with their folders. It is not in the manifest
+// yet: empty folders that a failure leaves are used at the next attempt.
+Status EngineCore::MakePartitions(TopicCore& topic, int32_t count) {
+  const TopicDescription& description = topic.description();
+  for (auto index = static_cast<int32_t>(topic.partitions().size()); index < count; ++index) {
+    std::string folder = PartitionFolder(context_.options.data_dir, description.name, index);
+    if (Status cleared = SetAsideRemains(folder); !cleared) return cleared;
+    if (Status made = MakePartitionFolder(context_.environment.files, folder, description.id);
+        !made) {
+      return made;
+    }
+    topic.partitions().push_back(
+        std::make_unique<PartitionCore>(context_, *committer_, topic, index, std::move(folder)));
+  }
+  return context_.environment.files.FlushDirectory(context_.options.data_dir);
+}
+
+// The manifest names them.
+void EngineCore::NotePartitionsMade(int32_t count) {
+  retention_->LookSoon();
+  context_.space.Settle(0, static_cast<uint64_t>(count) * kPartitionFilesBytes);
+  packer_->RequestCheckpoint();
+}
+
 Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions,
                                        const TopicConfig& config) {
   if (!context_.health.ok()) return context_.health.error();
@@ -70,11 +101,7 @@ Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions
   }
   if (partitions < 1)
     return Error(ErrorCode::invalid_argument, "a topic has at least one partition");
-  if (partition_count() + static_cast<size_t>(partitions) > journal_->max_partitions()) {
-    return Error(ErrorCode::invalid_argument,
-                 "the journal's checkpoints hold " + std::to_string(journal_->max_partitions()) +
-                     " partitions at most; a larger journal holds more");
-  }
+  if (Status room = CheckPartitionRoom(partitions); !room) return room.error();
   TopicDescription description;
   description.id =
       base::Uuid::FromRandom(context_.environment.random64(), context_.environment.random64());
@@ -82,29 +109,40 @@ Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions
   description.partitions = partitions;
   description.config = config;
   auto topic = std::make_unique<TopicCore>(description);
-  for (int32_t index = 0; index < partitions; ++index) {
-    std::string folder = PartitionFolder(context_.options.data_dir, name, index);
-    if (Status cleared = SetAsideRemains(folder); !cleared) return cleared.error();
-    if (Status made = MakePartitionFolder(context_.environment.files, folder, description.id);
-        !made) {
-      return made.error();
-    }
-    topic->partitions().push_back(
-        std::make_unique<PartitionCore>(context_, *committer_, *topic, index, std::move(folder)));
-  }
-  if (Status flushed = context_.environment.files.FlushDirectory(context_.options.data_dir);
-      !flushed) {
-    return flushed.error();
-  }
+  if (Status made = MakePartitions(*topic, partitions); !made) return made.error();
   topics_.push_back(std::move(topic));
   if (Status saved = SaveManifest(); !saved) {
-    topics_.pop_back();  // its empty folders are used at the next attempt
+    topics_.pop_back();
     return saved.error();
   }
-  retention_->LookSoon();
-  context_.space.Settle(0, static_cast<uint64_t>(partitions) * kPartitionFilesBytes);
-  packer_->RequestCheckpoint();
+  NotePartitionsMade(partitions);
   return &topics_.back()->handle();
+}
+
+Status EngineCore::AddPartitions(std::string_view name, int32_t count) {
+  if (!context_.health.ok()) return context_.health;
+  TopicCore* topic = FindCore(name);
+  if (topic == nullptr)
+    return Error(ErrorCode::unknown_topic, "there is no topic " + std::string(name));
+  const auto before = static_cast<int32_t>(topic->partitions().size());
+  if (count <= before) {
+    return Error(ErrorCode::invalid_argument, "topic " + std::string(name) + " has " +
+                                                  std::to_string(before) +
+                                                  " partitions; their number can only grow");
+  }
+  if (Status room = CheckPartitionRoom(count - before); !room) return room;
+  Status done = MakePartitions(*topic, count);
+  if (done) {
+    topic->set_partition_count(count);
+    done = SaveManifest();
+  }
+  if (!done) {
+    topic->set_partition_count(before);
+    topic->partitions().resize(static_cast<size_t>(before));
+    return done;
+  }
+  NotePartitionsMade(count - before);
+  return {};
 }
 
 // A deletion that a crash has cut off may have left segments in the folder of a topic that is in

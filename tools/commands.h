@@ -20,8 +20,8 @@ struct TopicCommand {
   enum class Action { create, list, describe, alter, remove };
   Action action = Action::list;
   std::string data_dir;
-  std::string name;  // describe: empty means all
-  int32_t partitions = 1;
+  std::string name;                   // describe: empty means all
+  std::optional<int32_t> partitions;  // create: else 1; alter: else as before
   std::vector<std::string> settings;  // "KEY=VALUE"
   bool json = false;
 };

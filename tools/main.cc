@@ -71,15 +71,20 @@ void AddTopic(CLI::App& app, Chosen* chosen) {
   CLI::App* create =
       add("create", "Create a topic, and the store if there is none", Action::create);
   add_name(create)->required();
-  create->add_option("--partitions", options->partitions, "How many partitions")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100'000));
+  const auto add_partitions = [&](CLI::App* command, const char* text) {
+    return command->add_option("--partitions", options->partitions, text)
+        ->check(CLI::Range(1, 100'000));
+  };
+  add_partitions(create, "How many partitions (1)");
   add_settings(create);
   (void)add("list", "List the topics", Action::list);
   add_name(add("describe", "Show settings and offsets, of all topics or one", Action::describe));
-  CLI::App* alter = add("alter", "Change settings", Action::alter);
+  CLI::App* alter = add("alter", "Change settings, or add partitions", Action::alter);
   add_name(alter)->required();
-  add_settings(alter)->required();
+  CLI::App* changes = alter->add_option_group("changes");
+  add_partitions(changes, "How many partitions it has from now on; more than before");
+  add_settings(changes);
+  changes->require_option(1, 0);
   add_name(add("delete", "Delete a topic and its records", Action::remove))->required();
 }
 

@@ -71,7 +71,7 @@ Result<Json> BuildRequest(const TopicCommand& command, const char* name) {
   Json request;
   request["request"] = name;
   request["topic"] = command.name;
-  if (command.action == Action::create) request["partitions"] = command.partitions;
+  if (command.partitions) request["partitions"] = *command.partitions;
   for (const std::string& text : command.settings) {
     const auto setting = ParseSetting(text);
     if (!setting.ok()) return setting.error();

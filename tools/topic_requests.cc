@@ -1,3 +1,4 @@
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -76,21 +77,27 @@ Result<Json> Describe(Engine& engine, const Json& head) {
   return response;
 }
 
+Result<std::optional<int32_t>> RequestedPartitions(const Json& head) {
+  const auto partitions = OptionalInteger(head, "partitions");
+  if (!partitions.ok()) return partitions.error();
+  if (!*partitions) return std::optional<int32_t>();
+  if (**partitions < 1 || **partitions > INT32_MAX) {
+    return Error(ErrorCode::invalid_argument, "partitions must be at least 1");
+  }
+  return std::optional(static_cast<int32_t>(**partitions));
+}
+
 Result<Json> Create(Engine& engine, const Json& head) {
   const Status fields = CheckFields(head, {"request", "topic", "partitions", "config"});
   if (!fields.ok()) return fields.error();
   const auto name = RequiredText(head, "topic");
   if (!name.ok()) return name.error();
-  const auto partitions = OptionalInteger(head, "partitions");
+  const auto partitions = RequestedPartitions(head);
   if (!partitions.ok()) return partitions.error();
-  const int64_t count = partitions->value_or(1);
-  if (count < 1 || count > INT32_MAX) {
-    return Error(ErrorCode::invalid_argument, "partitions must be at least 1");
-  }
   TopicConfig config;
   const Status set = ApplySettings(head, &config);
   if (!set.ok()) return set.error();
-  const auto created = engine.CreateTopic(*name, static_cast<int32_t>(count), config);
+  const auto created = engine.CreateTopic(*name, partitions->value_or(1), config);
   if (!created.ok()) return created.error();
   Json response;
   response["ok"] = true;
@@ -100,13 +107,17 @@ Result<Json> Create(Engine& engine, const Json& head) {
 }
 
 Result<Json> Alter(Engine& engine, const Json& head) {
-  const Status fields = CheckFields(head, {"request", "topic", "config"});
+  const Status fields = CheckFields(head, {"request", "topic", "partitions", "config"});
   if (!fields.ok()) return fields.error();
   const auto topic = FindRequestedTopic(engine, head);
   if (!topic.ok()) return topic.error();
+  const auto partitions = RequestedPartitions(head);
+  if (!partitions.ok()) return partitions.error();
   TopicConfig config = (*topic)->config();
   Status done = ApplySettings(head, &config);
-  if (done.ok()) done = engine.AlterTopic((*topic)->name(), config);
+  // What can be refused comes first, so that a request is done whole or not at all.
+  if (done.ok() && *partitions) done = engine.AddPartitions((*topic)->name(), **partitions);
+  if (done.ok() && head.contains("config")) done = engine.AlterTopic((*topic)->name(), config);
   if (!done.ok()) return done.error();
   return Json{{"ok", true}};
 }

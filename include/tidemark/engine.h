@@ -218,6 +218,9 @@ class Engine {
   // Administration.
   Result<Topic*> CreateTopic(std::string_view name, int32_t partitions, const TopicConfig& config);
   Status AlterTopic(std::string_view name, const TopicConfig& config);
+  // The topic has `count` partitions from now on; invalid_argument unless those are more than
+  // before. What they hold stays where it is, while keys may go to another partition than before.
+  Status AddPartitions(std::string_view name, int32_t count);
   // The topic is gone for callers at once. The deletion survives a crash, and its files are gone,
   // when a later Poll() has left deletions_pending() false.
   Status DeleteTopic(std::string_view name);

@@ -35,6 +35,16 @@ PYTHON
   "$tidemark" topic describe --data "$data" >"$work/text"
   grep -q 'doors' "$work/text" || fail "describe without a name shows all"
 
+  "$tidemark" topic alter --data "$data" doors --partitions 3 --config flush.ms=100
+  "$tidemark" topic describe --data "$data" doors >"$work/text"
+  expect "3" "$(grep -c '^ *[0-9]' "$work/text")"
+  grep -q 'flush.ms=100' "$work/text" || fail "$(cat "$work/text")"
+  expect_error 1 "only grow" "$tidemark" topic alter --data "$data" doors --partitions 2 --config flush.ms=5
+  "$tidemark" topic describe --data "$data" doors | grep -q 'flush.ms=100' || fail "half of it was done"
+  expect_code 2 "$tidemark" topic alter --data "$data" doors
+  echo two | "$tidemark" produce --data "$data" doors -p 2 2>/dev/null
+  expect "2 0 two" "$("$tidemark" consume --data "$data" doors -e -f '%p %o %s\n')"
+
   echo reading | "$tidemark" produce --data "$data" doors 2>/dev/null
   "$tidemark" topic delete --data "$data" doors
   expect_error 1 "unknown_topic" "$tidemark" topic delete --data "$data" doors

@@ -97,7 +97,10 @@ void Simulation::CheckTopics() {
     if (!model.id.empty() && topic->id() != model.id)
       Fail("topic " + name + " has another id than before");
     model.id = topic->id();
-    if (topic->partition_count() != static_cast<int32_t>(model.partitions.size()))
+    const auto count = static_cast<size_t>(topic->partition_count());
+    if (count == model.most_partitions) model.partitions.resize(count);
+    model.most_partitions = 0;
+    if (count != model.partitions.size())
       Fail("topic " + name + " has another number of partitions");
     if (std::find(model.configs.begin(), model.configs.end(), topic->config()) ==
         model.configs.end())

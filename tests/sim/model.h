@@ -75,6 +75,7 @@ class ModelPartition {
 struct ModelTopic {
   std::string id;  // empty: not known
   std::vector<ModelPartition> partitions;
+  size_t most_partitions = 0;        // that there may be; 0: what is known is all
   std::vector<TopicConfig> configs;  // one of these
   // What has ever been allowed to move a log start: a limit of bytes or of room, or this age.
   bool drops = false;

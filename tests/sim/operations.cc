@@ -271,6 +271,25 @@ void Simulation::AlterTopic() {
   }
 }
 
+void Simulation::AddPartitions() {
+  const auto target = Pick();
+  if (!target) return;
+  std::vector<ModelPartition>& partitions = target->model->partitions;
+  const size_t count = partitions.size() + 1 + trouble_.Below(3);
+  const std::string name = target->topic->name();
+  const Status added = engine_->AddPartitions(name, static_cast<int32_t>(count));
+  Tell("topic " + name + " with " + std::to_string(count) +
+       " partitions: " + (added.ok() ? "done" : added.error().ToString()));
+  if (added.ok() && !dead()) {
+    partitions.resize(count);
+    return;
+  }
+  const bool excused = dead() || world_.disk.faults_struck() > 0 || tight();
+  if (!added.ok() && !excused) Fail("partitions are not added: " + added.error().ToString());
+  // Else a restart may find them.
+  if (dead() || !engine_->health().ok()) target->model->most_partitions = count;
+}
+
 void Simulation::DeleteTopic() {
   const auto target = Pick();
   if (!target) return;

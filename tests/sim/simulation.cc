@@ -101,6 +101,8 @@ bool Simulation::Step(uint64_t number) {
     FillDisk();
   } else if (gives_up_ && trouble_.OneIn(16)) {
     DeleteRecords();
+  } else if (gives_up_ && trouble_.OneIn(48)) {
+    AddPartitions();
   } else {
     DoSomething();
   }

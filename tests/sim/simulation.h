@@ -97,6 +97,7 @@ class Simulation {
   void Settle();
   void CreateTopic();
   void AlterTopic();
+  void AddPartitions();
   void DeleteTopic();
   void DeleteRecords();
   void NoteDeletions();

@@ -299,55 +299,6 @@ TEST_F(EngineTest, LogAppendTimeStampsWithArrival) {
   for (const ReadRecord& record : records) EXPECT_GE(record.timestamp_ms, now - 1'000);
 }
 
-TEST_F(EngineTest, ADeletedTopicIsGoneAndItsNameStartsAnew) {
-  Open();
-  Partition& partition = MakeTopic("t", {}, 3);
-  for (int64_t i = 0; i < 1'000; ++i) Append(partition, ValueOf(i));
-  PollUntilDurable(partition);
-  ASSERT_TRUE(engine_->DeleteTopic("t").ok());
-  EXPECT_EQ(engine_->FindTopic("t"), nullptr);
-  EXPECT_EQ(partition.Append(Record{}).error().code(), ErrorCode::unknown_topic);
-  while (engine_->deletions_pending()) engine_->Poll(std::chrono::milliseconds(100));
-  EXPECT_FALSE(std::filesystem::exists(PathOf("t-0")));
-  Partition& fresh = MakeTopic("t");
-  AppendDurably(fresh, ValueOf(0));
-  CrashAndOpen();
-  ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 1);
-}
-
-TEST_F(EngineTest, ADeletionThatWasCommittedIsFinishedAfterACrash) {
-  Open();
-  AppendDurably(MakeTopic("t"), ValueOf(0));
-  MakeTopic("other");
-  ASSERT_TRUE(engine_->DeleteTopic("t").ok());
-  // The tombstone becomes durable with this commit; whether the files go before the crash is left
-  // open.
-  AppendDurably(PartitionOf("other"), ValueOf(0));
-  CrashAndOpen();
-  EXPECT_EQ(engine_->FindTopic("t"), nullptr);
-  EXPECT_FALSE(std::filesystem::exists(PathOf("t-0")));
-  ExpectInOrder(ReadFrom(PartitionOf("other"), 0), 0, 1);
-}
-
-TEST_F(EngineTest, TopicsAndSettingsSurvive) {
-  Open();
-  TopicConfig config;
-  ASSERT_TRUE(config.Set("compression.type", "none").ok());
-  MakeTopic("b", config, 4);
-  MakeTopic("a");
-  ASSERT_TRUE(config.Set("segment.bytes", "2000000").ok());
-  ASSERT_TRUE(engine_->AlterTopic("b", config).ok());
-  CrashAndOpen();
-  ASSERT_EQ(engine_->Topics().size(), 2u);
-  EXPECT_EQ(engine_->Topics()[0]->name(), "a");
-  EXPECT_EQ(engine_->FindTopic("b")->config(), config);
-  EXPECT_EQ(engine_->FindTopic("b")->partition_count(), 4);
-  EXPECT_EQ(engine_->CreateTopic("a", 1, {}).error().code(), ErrorCode::topic_exists);
-  EXPECT_EQ(engine_->CreateTopic("a/b", 1, {}).error().code(), ErrorCode::invalid_argument);
-  EXPECT_EQ(engine_->CreateTopic("c", 0, {}).error().code(), ErrorCode::invalid_argument);
-  EXPECT_EQ(engine_->DeleteTopic("c").error().code(), ErrorCode::unknown_topic);
-}
-
 TEST_F(EngineTest, ASecondWriterIsToldWhoHasTheFolder) {
   Open();
   auto second = Engine::Open(options_);

@@ -188,6 +188,26 @@ TEST_F(FaultTest, WhatCouldNotBeWrittenDownOfATopicIsNotShownAndTheEngineStops) 
   ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, 1);
 }
 
+TEST_F(FaultTest, PartitionsThatCouldNotBeWrittenDownAreNotThere) {
+  OpenInFaultWorld();
+  Partition& partition = MakeTopic("t");
+  AppendDurably(partition, ValueOf(0));
+  int error = ENOSPC;
+  world_.plan = [&](Call call, const std::string& path) {
+    return call == Call::write && path.find("manifest") != std::string::npos ? error : 0;
+  };
+  EXPECT_EQ(engine_->AddPartitions("t", 3).error().code(), ErrorCode::disk_full);
+  EXPECT_EQ(engine_->FindTopic("t")->partition_count(), 1);
+  AppendDurably(partition, ValueOf(1));
+  error = 0;
+  ASSERT_TRUE(engine_->AddPartitions("t", 3).ok());
+  AppendDurably(PartitionOf("t", 2), ValueOf(0));
+  error = EIO;
+  EXPECT_EQ(engine_->AddPartitions("t", 4).error().code(), ErrorCode::io_error);
+  ExpectStopped(partition);
+  EXPECT_EQ(engine_->FindTopic("t")->partition_count(), 3);
+}
+
 // Else a power cut may take the whole folder: its entry stands in a folder that is not ours.
 TEST_F(FaultTest, TheEntryOfANewStoresFolderIsFlushedBeforeAnythingIsAccepted) {
   bool all = false;
