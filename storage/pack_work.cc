@@ -49,7 +49,10 @@ namespace {
 // missing).
 Status EnsureWriter(io::FileSystem& files, PartitionCore& partition, int64_t active_base,
                     uint64_t flushed_bytes, const WriterTerms& terms, std::string* warning) {
-  if (partition.writer) return {};
+  if (partition.writer) {
+    partition.writer->SetTerms(terms);
+    return {};
+  }
   if (flushed_bytes == 0) active_base = -1;
   auto writer = SegmentWriter::Resume(files, partition.folder(), active_base, flushed_bytes, terms);
   if (!writer && writer.error().code() == ErrorCode::corrupt) {
@@ -62,8 +65,9 @@ Status EnsureWriter(io::FileSystem& files, PartitionCore& partition, int64_t act
 }
 
 WriterTerms TermsFor(const PartitionCore& partition) {
-  return {partition.owner(), static_cast<uint32_t>(partition.topic().config().index_interval_bytes),
-          partition.indexes_finished};
+  const TopicConfig& config = partition.topic().config();
+  return {partition.owner(), static_cast<uint32_t>(config.index_interval_bytes),
+          partition.indexes_finished, static_cast<uint64_t>(config.segment_index_bytes)};
 }
 
 }  // namespace

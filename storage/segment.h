@@ -45,7 +45,8 @@ struct AppendedBatch {
 struct WriterTerms {
   SegmentOwner owner;
   uint32_t index_interval_bytes = 0;
-  bool indexes_flushed = true;  // of the segment that is resumed
+  bool indexes_flushed = true;        // of the segment that is resumed
+  uint64_t index_bytes = UINT64_MAX;  // of an index file, at most
 };
 
 // Appends batches to a partition's active segment; rolls. Owned by one partition, used by one
@@ -63,10 +64,13 @@ class SegmentWriter {
                                                        uint64_t flushed_bytes,
                                                        const WriterTerms& terms);
 
+  // From now on: the index interval from the next segment on, the size of indexes at once.
+  void SetTerms(const WriterTerms& terms);
+
   // Appends one encoded batch whose header is `header`, and whose records were appended at `times`.
   // Rolls first when the segment would become larger than `segment_bytes` (a single batch may
-  // exceed it), or its offsets would not fit int32. Rolling flushes the finished segment with its
-  // indexes, and seals it. Nothing is flushed otherwise.
+  // exceed it), when one of its indexes is full, or when its offsets would not fit int32. Rolling
+  // flushes the finished segment with its indexes, and seals it. Nothing is flushed otherwise.
   Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
                                const AppendTimes& times, int64_t segment_bytes);
 

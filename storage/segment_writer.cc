@@ -21,6 +21,7 @@ struct SegmentWriter::State {
       : files(file_system),
         folder(std::move(partition_folder)),
         index_interval_bytes(terms.index_interval_bytes),
+        index_bytes(terms.index_bytes),
         builder(0, terms.index_interval_bytes),
         sealer(files, folder, terms.owner) {}
 
@@ -35,6 +36,7 @@ struct SegmentWriter::State {
   Status Remember(Status status);
   Error Poisoned() const;
 
+  bool IndexIsFull() const;
   bool MustRoll(const record::BatchHeader& header, int64_t segment_bytes) const;
   Status FinishForGood(int64_t next_offset, int64_t next_append_ms);
   Status StartSegment(int64_t new_base_offset);
@@ -51,6 +53,7 @@ struct SegmentWriter::State {
   io::FileSystem& files;
   std::string folder;
   uint32_t index_interval_bytes;
+  uint64_t index_bytes;
 
   int64_t base_offset = -1;
   uint64_t log_bytes = 0;
@@ -175,6 +178,14 @@ Status SegmentWriter::State::CompleteIndexes(io::File& log_file, bool flushed) {
 
 // --- Appending ----------------------------------------------------------------------------------
 
+// Kafka's rule: the time index keeps room for its final entry.
+bool SegmentWriter::State::IndexIsFull() const {
+  const uint64_t offsets = offset_entries + new_offset_entries.size() / index::kOffsetEntryBytes;
+  const uint64_t times = time_entries + new_time_entries.size() / index::kTimeEntryBytes;
+  return offsets >= index_bytes / index::kOffsetEntryBytes ||
+         times + 1 >= index_bytes / index::kTimeEntryBytes;
+}
+
 bool SegmentWriter::State::MustRoll(const record::BatchHeader& header,
                                     int64_t segment_bytes) const {
   if (base_offset < 0) return true;
@@ -182,7 +193,7 @@ bool SegmentWriter::State::MustRoll(const record::BatchHeader& header,
   if (header.last_offset() - base_offset > std::numeric_limits<int32_t>::max()) return true;
   const uint64_t most =
       std::min(kMaxLogBytes, static_cast<uint64_t>(std::max<int64_t>(0, segment_bytes)));
-  return log_bytes != 0 && log_bytes + header.total_bytes() > most;
+  return log_bytes != 0 && (log_bytes + header.total_bytes() > most || IndexIsFull());
 }
 
 Result<AppendedBatch> SegmentWriter::State::Append(const record::BatchHeader& header,
@@ -385,6 +396,11 @@ Result<AppendedBatch> SegmentWriter::Append(const record::BatchHeader& header, b
   auto appended = state_->Append(header, batch, times, segment_bytes);
   if (!appended) state_->failure = appended.error();
   return appended;
+}
+
+void SegmentWriter::SetTerms(const WriterTerms& terms) {
+  state_->index_interval_bytes = terms.index_interval_bytes;
+  state_->index_bytes = terms.index_bytes;
 }
 
 void SegmentWriter::StartWriteback() {

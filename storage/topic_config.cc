@@ -23,6 +23,8 @@ constexpr Range kSegmentBytes{1024, kMaxInt32};
 // A larger batch could not be read again.
 constexpr Range kMaxMessageBytes{1024, record::kMaxDecompressedBatchBytes};
 constexpr Range kIndexIntervalBytes{0, kMaxInt32};
+// Below a kilobyte nearly every batch might become a segment.
+constexpr Range kSegmentIndexBytes{1024, kMaxInt32};
 // A day: who wants a record to be safe "some time" is told that this is not what flush.ms means
 // here.
 constexpr Range kFlushMs{0, int64_t{24} * 3600 * 1000};
@@ -37,7 +39,7 @@ constexpr Range kRetentionBytes{-1, std::numeric_limits<int64_t>::max()};
 constexpr Range kRetentionPriority{-1000, 1000};
 
 // Kafka's topic settings that this version does not honour.
-constexpr std::array<std::string_view, 22> kNotHonoured{
+constexpr std::array<std::string_view, 21> kNotHonoured{
     "cleanup.policy",
     "compression.gzip.level",
     "compression.lz4.level",
@@ -57,7 +59,6 @@ constexpr std::array<std::string_view, 22> kNotHonoured{
     "min.insync.replicas",
     "preallocate",
     "remote.storage.enable",
-    "segment.index.bytes",
     "segment.jitter.ms",
     "unclean.leader.election.enable",
 };
@@ -139,6 +140,9 @@ Status TopicConfig::Set(std::string_view key, std::string_view value) {
   if (key == "index.interval.bytes") {
     return SetNumber(key, value, kIndexIntervalBytes, &index_interval_bytes);
   }
+  if (key == "segment.index.bytes") {
+    return SetNumber(key, value, kSegmentIndexBytes, &segment_index_bytes);
+  }
   if (key == "message.timestamp.type") {
     return SetWord(key, value, kTimestampTypes, &timestamp_type);
   }
@@ -172,6 +176,7 @@ std::vector<std::pair<std::string, std::string>> TopicConfig::ToPairs() const {
       {"segment.bytes", std::to_string(segment_bytes)},
       {"max.message.bytes", std::to_string(max_message_bytes)},
       {"index.interval.bytes", std::to_string(index_interval_bytes)},
+      {"segment.index.bytes", std::to_string(segment_index_bytes)},
       {"message.timestamp.type", kTimestampTypes.NameOf(timestamp_type)},
       {"message.timestamp.before.max.ms", std::to_string(timestamp_before_max_ms)},
       {"message.timestamp.after.max.ms", std::to_string(timestamp_after_max_ms)},

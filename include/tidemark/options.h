@@ -66,6 +66,7 @@ struct TopicConfig {
   int64_t segment_bytes = int64_t{16} << 20;    // segment.bytes
   int32_t max_message_bytes = 1048588;          // max.message.bytes: a record with its batch header
   int32_t index_interval_bytes = 4096;          // index.interval.bytes
+  int32_t segment_index_bytes = 10485760;       // segment.index.bytes: of each index of a segment
   TimestampType timestamp_type = TimestampType::create_time;  // message.timestamp.type
   // message.timestamp.before.max.ms, message.timestamp.after.max.ms: how far a record's own time
   // may lie before and behind its arrival. One that does not is kept under the time of its arrival,

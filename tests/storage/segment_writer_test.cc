@@ -225,6 +225,27 @@ TEST_F(SegmentWriterTest, RollsBeforeASegmentBecomesLargerThanItMay) {
   EXPECT_THAT(*ListSegments(files_, folder()), ElementsAre(0, 2));
 }
 
+// With an entry for every batch but the first, of 1,024 bytes the offset index takes 128 and the
+// time index 85, of which one is kept for the end.
+TEST_F(SegmentWriterTest, RollsWhenAnIndexIsFull) {
+  WriterTerms terms = kTerms;
+  terms.index_interval_bytes = 0;
+  terms.index_bytes = 1024;
+  const auto writer = *SegmentWriter::Resume(files_, folder(), -1, 0, terms);
+  for (int64_t i = 0; i < 200; ++i) Append(*writer, MakeBatch(i, 1, 1000 + i, 10));
+  ExpectOk(writer->Finish());
+  EXPECT_EQ(*ListSegments(files_, folder()), (std::vector<int64_t>{0, 85, 170}));
+  EXPECT_EQ(ReadBytes(Path(0, SegmentFile::time_index)).size(), 84U * 12);
+  EXPECT_EQ(ReadBytes(Path(0, SegmentFile::offset_index)).size(), 84U * 8);
+
+  // Where time stands still, the offset index is full first. It is asked at once.
+  terms.index_bytes = 512;
+  writer->SetTerms(terms);
+  for (int64_t i = 200; i < 300; ++i) Append(*writer, MakeBatch(i, 1, 5000, 10));
+  ExpectOk(writer->Finish());
+  EXPECT_EQ(*ListSegments(files_, folder()), (std::vector<int64_t>{0, 85, 170, 235}));
+}
+
 TEST_F(SegmentWriterTest, ASingleBatchMayBeLargerThanASegment) {
   const auto writer = Resume(-1, 0);
   EXPECT_TRUE(Append(*writer, MakeBatch(0, 1, 1000, 5000), 1024).new_segment);

@@ -29,6 +29,7 @@ TEST(TopicConfigTest, SetsEverySetting) {
   ExpectOk(config.Set("segment.bytes", "2147483647"));
   ExpectOk(config.Set("max.message.bytes", "2097152"));
   ExpectOk(config.Set("index.interval.bytes", "0"));
+  ExpectOk(config.Set("segment.index.bytes", "65536"));
   ExpectOk(config.Set("message.timestamp.type", "LogAppendTime"));
   ExpectOk(config.Set("message.timestamp.before.max.ms", "3600000"));
   ExpectOk(config.Set("message.timestamp.after.max.ms", "0"));
@@ -47,6 +48,7 @@ TEST(TopicConfigTest, SetsEverySetting) {
   expected.segment_bytes = 2147483647;
   expected.max_message_bytes = 2097152;
   expected.index_interval_bytes = 0;
+  expected.segment_index_bytes = 65536;
   expected.timestamp_type = TimestampType::log_append_time;
   expected.timestamp_before_max_ms = 3'600'000;
   expected.timestamp_after_max_ms = 0;
@@ -66,6 +68,7 @@ TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
   config.compression = Compression::none;
   config.zstd_level = 19;
   config.segment_bytes = 4096;
+  config.segment_index_bytes = 2048;
   config.timestamp_type = TimestampType::log_append_time;
   config.durability = Durability::buffered;
   config.timestamp_before_max_ms = 5;
@@ -80,7 +83,7 @@ TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
   for (const auto& [key, value] : config.ToPairs()) ExpectOk(copy.Set(key, value));
   EXPECT_EQ(copy, config);
   EXPECT_EQ(config.ToPairs().front().first, "compression.type");
-  EXPECT_EQ(config.ToPairs().size(), 16u);
+  EXPECT_EQ(config.ToPairs().size(), 17u);
 }
 
 TEST(TopicConfigTest, KafkasNameForNoCompressionIsUnderstood) {
@@ -101,10 +104,11 @@ TEST(TopicConfigTest, NumbersHaveRanges) {
        {std::pair("segment.bytes", "2147483648"), std::pair("segment.bytes", "1023"),
         std::pair("max.message.bytes", "0"), std::pair("max.message.bytes", "67108865"),
         std::pair("index.interval.bytes", "-1"), std::pair("index.interval.bytes", "2147483648"),
-        std::pair("compression.zstd.level", "23"), std::pair("compression.zstd.level", "-8"),
-        std::pair("flush.ms", "9223372036854775807"), std::pair("segment.ms", "999"),
-        std::pair("retention.ms", "-2"), std::pair("retention.bytes", "-2"),
-        std::pair("retention.priority", "1001"), std::pair("message.timestamp.before.max.ms", "-1"),
+        std::pair("segment.index.bytes", "1023"), std::pair("compression.zstd.level", "23"),
+        std::pair("compression.zstd.level", "-8"), std::pair("flush.ms", "9223372036854775807"),
+        std::pair("segment.ms", "999"), std::pair("retention.ms", "-2"),
+        std::pair("retention.bytes", "-2"), std::pair("retention.priority", "1001"),
+        std::pair("message.timestamp.before.max.ms", "-1"),
         std::pair("commit.linger.ms", "9223372036854775807")}) {
     ExpectRefused(key, value, ErrorCode::invalid_argument);
   }
@@ -130,7 +134,6 @@ TEST(TopicConfigTest, CodecsOfKafkaThatAreNotWrittenAreRefusedByName) {
 TEST(TopicConfigTest, SettingsOfKafkaThatAreNotHonouredAreRefusedByName) {
   for (const char* key : {"cleanup.policy",
                           "segment.jitter.ms",
-                          "segment.index.bytes",
                           "delete.retention.ms",
                           "file.delete.delay.ms",
                           "flush.messages",
