@@ -42,6 +42,7 @@ inline constexpr uint64_t kSegmentSlackBytes = 5 * kFileSlackBytes;
 // reserved here when it is admitted, so that packing never lacks what admission promised.
 class SpaceLedger {
  public:
+  static constexpr int64_t kNoLimit = INT64_MAX / 2;
   // The store may grow by `bytes` beyond what is written now. Below 0: it is larger than it may be.
   void SetRoom(int64_t bytes) { room_ = bytes; }
   bool Fits(uint64_t bytes) const { return static_cast<int64_t>(reserved_ + bytes) <= room_; }
@@ -55,9 +56,11 @@ class SpaceLedger {
   void Credit(uint64_t bytes) { room_ += static_cast<int64_t>(bytes); }
 
  private:
-  int64_t room_ = INT64_MAX / 2;
+  int64_t room_ = kNoLimit;
   uint64_t reserved_ = 0;
 };
+
+class TopicCore;
 
 struct Context {
   Context(const io::Environment& world, EngineOptions engine_options)
@@ -76,8 +79,9 @@ struct Context {
   size_t reads_in_flight = 0;        // readers' operations that the loop has
   OpenSegments open_segments;
   uint64_t unsubmitted_bytes = 0;  // appended, not handed to a commit yet
-  // Whether old segments can be given up, or are just being, for an append that has no room.
-  std::function<bool()> can_make_room = [] { return false; };
+  // Whether old segments can be given up, or are just being, for an append that has no room: of
+  // that topic, or of any (nullptr).
+  std::function<bool(const TopicCore* only)> can_make_room = [](const TopicCore*) { return false; };
   int64_t now_us = 0;  // monotonic, as of this turn
 
   // A clock that never steps back within an opening nor from one to the next.

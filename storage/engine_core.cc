@@ -86,6 +86,7 @@ Status EngineCore::OpenStore() {
   RefreshRoom();
   scrubber_ = std::make_unique<Scrubber>(context_, topics_);
   retention_ = std::make_unique<Retention>(context_, *committer_, *packer_, topics_);
+  for (const auto& topic : topics_) retention_->Count(*topic);
   report_.duration_us = context_.now_us - began_us;
   return {};
 }
@@ -254,7 +255,7 @@ void EngineCore::MaybeWitness() {
 // With a byte budget, what is there already counts.
 Status EngineCore::CountStore() {
   if (context_.options.store_bytes == 0) return {};
-  const auto used = BytesOfStore(context_.environment.files, context_.options.data_dir);
+  const auto used = BytesBelow(context_.environment.files, {context_.options.data_dir});
   if (!used) return used.error();
   context_.space.SetRoom(RoomInBudget(context_.options.store_bytes, *used));
   return {};

@@ -84,7 +84,7 @@ class EngineCore {
   Status RemoveTopicSegments(TopicCore& topic);
   Status CheckPartitionRoom(int32_t more) const;
   Status MakePartitions(TopicCore& topic, int32_t count);
-  void NotePartitionsMade(int32_t count);
+  void NotePartitionsMade(TopicCore& topic, int32_t count);
   Status SetAsideRemains(const std::string& folder);
   Result<bool> DrainIfThereIsRoom();
   Status CommitForClose();

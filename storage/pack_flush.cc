@@ -89,7 +89,7 @@ void Packer::RetryLater(PartitionCore& partition, const Error& cause) {
   }
   for (auto& run : partition.runs()) {
     if (run->state() == Run::State::packed)
-      context_.space.Reserve(PartitionCore::ReservedFor(*run));
+      partition.ReserveSpace(PartitionCore::ReservedFor(*run));
     if (run->with_worker()) run->set_state(Run::State::closed);
   }
   const int64_t active = partition.active_base_offset();

@@ -106,16 +106,34 @@ int Packer::LevelUnderPressure(const TopicConfig& config, record::Codec* codec) 
                   pressure == Pressure::some ? kLevelUnderSomePressure : kLevelUnderHighPressure);
 }
 
+namespace {
+
 // With a small budget segments are rolled early: what is dropped is a segment at least, and active
 // ones cannot be.
+int64_t MostSegmentBytesIn(uint64_t budget_bytes, size_t partitions) {
+  const uint64_t most =
+      std::clamp(budget_bytes / kActiveShare / std::max<size_t>(1, partitions), kLeastSegmentBytes,
+                 std::max(kLeastSegmentBytes, budget_bytes / kSegmentShare));
+  return static_cast<int64_t>(most);
+}
+
+// Of a topic with a budget of its own, and in a store whose budget allows `most_in_store`.
+int64_t MostSegmentBytesOf(const TopicCore& topic, int64_t most_in_store) {
+  const TopicConfig& config = topic.config();
+  const int64_t most = std::min(config.segment_bytes, most_in_store);
+  if (config.topic_bytes < 0) return most;
+  return std::min(most, MostSegmentBytesIn(static_cast<uint64_t>(config.topic_bytes),
+                                           topic.partitions().size()));
+}
+
+}  // namespace
+
 int64_t Packer::MostSegmentBytes() const {
   const uint64_t budget = context_.options.store_bytes;
   if (budget == 0) return INT64_MAX;
-  size_t partitions = 1;
+  size_t partitions = 0;
   for (const auto& topic : topics_) partitions += topic->deleted ? 0 : topic->partitions().size();
-  const uint64_t most = std::clamp(budget / kActiveShare / partitions, kLeastSegmentBytes,
-                                   std::max(kLeastSegmentBytes, budget / kSegmentShare));
-  return static_cast<int64_t>(most);
+  return MostSegmentBytesIn(budget, partitions);
 }
 
 bool Packer::StartPack() {
@@ -145,7 +163,7 @@ bool Packer::StartPack() {
     item.level = LevelUnderPressure(config, &item.codec);
     item.active_base_offset = partition.active_base_offset();
     item.flushed_bytes = partition.active_flushed_bytes();
-    item.segment_bytes = std::min(config.segment_bytes, most_segment_bytes);
+    item.segment_bytes = MostSegmentBytesOf(partition.topic(), most_segment_bytes);
     item.roll = std::exchange(partition.roll_wanted, false);
     item.terms = TermsFor(partition);
     work->items.push_back(std::move(item));
@@ -224,10 +242,10 @@ void Packer::FinishPackItem(PackItem& item) {
     const AppendTimes& appended = item.runs[i]->appended();
     partition.unflushed_segments[batch.segment_base_offset] = {batch.position + written,
                                                                appended.last_ms};
-    if (batch.new_segment) context_.space.Settle(0, kSegmentSlackBytes);
+    if (batch.new_segment) partition.SettleSpace(0, kSegmentSlackBytes);
     if (batch.new_segment || !partition.active_begin_ms)
       partition.active_begin_ms = appended.first_ms;
-    context_.space.Settle(PartitionCore::ReservedFor(*item.runs[i]),
+    partition.SettleSpace(PartitionCore::ReservedFor(*item.runs[i]),
                           written + PartitionCore::kIndexBytesPerRun);
     unflushed_bytes_ += written;
     unflushed_run_bytes_ += item.runs[i]->size();
@@ -280,7 +298,7 @@ void Packer::FinishRoll(RollWork& work) {
   PartitionCore& partition = *work.partition;
   if (!TakeWritten(partition, work.status, work.warning)) return;
   std::erase(unflushed_, &partition);
-  context_.space.Settle(0, kSegmentSlackBytes);
+  partition.SettleSpace(0, kSegmentSlackBytes);
   partition.unflushed_segments[work.next_offset] = {};
   partition.active_begin_ms.reset();
   TakeFlushed(partition);

@@ -8,13 +8,6 @@
 namespace tidemark::storage {
 namespace {
 
-// What a run takes in a segment beyond its records: the batch header and an entry in both indexes.
-constexpr uint64_t kRunOverheadBytes = record::kBatchHeaderBytes + PartitionCore::kIndexBytesPerRun;
-// How far a record's LogAppendTime may lie behind its append. A smaller step makes smaller batches.
-constexpr int64_t kAppendTimeStepMs = 1000;
-// A record's own framing at most: varints and attributes.
-constexpr size_t kMaxRecordFramingBytes = 64;
-
 bool SameTerms(const RecordsFrameHeader& a, const RecordsFrameHeader& b) {
   return a.base_offset == b.base_offset && a.base_timestamp_ms == b.base_timestamp_ms &&
          a.leader_epoch == b.leader_epoch && a.attributes == b.attributes;
@@ -31,116 +24,13 @@ PartitionCore::PartitionCore(Context& context, Committer& committer, TopicCore& 
       folder_(std::move(folder)),
       handle_(this) {}
 
-bool PartitionCore::StampsArrival() const {
-  return topic_.config().timestamp_type == TimestampType::log_append_time;
-}
-
 SegmentOwner PartitionCore::owner() const { return {topic_.description().id, index_}; }
-
-Status PartitionCore::CheckAdmission(const Record& record) const {
-  if (deleted) return Error(ErrorCode::unknown_topic, "the topic was deleted");
-  if (!context_.health.ok()) return context_.health;
-  uint64_t bytes = record.value ? record.value->size() : 0;
-  if (record.key) bytes += record.key->size();
-  for (const Header& header : record.headers) {
-    bytes += header.key.size() + (header.value ? header.value->size() : 0) + kMaxRecordFramingBytes;
-  }
-  bytes += record::kBatchHeaderBytes + kMaxRecordFramingBytes;
-  if (bytes > static_cast<uint64_t>(topic_.config().max_message_bytes)) {
-    return Error(ErrorCode::record_too_large,
-                 "a record of " + std::to_string(bytes) + " bytes exceeds max.message.bytes=" +
-                     std::to_string(topic_.config().max_message_bytes) + " of topic " +
-                     topic_.description().name);
-  }
-  if (bytes > committer_.max_frame_bytes()) {
-    return Error(ErrorCode::record_too_large, "a record of " + std::to_string(bytes) +
-                                                  " bytes exceeds the " +
-                                                  std::to_string(committer_.max_frame_bytes()) +
-                                                  " that this store's journal can commit");
-  }
-  const uint64_t limit = context_.options.memory_bytes / 10 * 9;
-  if (context_.memory_bytes() + bytes > limit || !committer_.HasJournalRoom(bytes)) {
-    return Error(ErrorCode::busy);
-  }
-  if (!context_.space.Fits(bytes + kRunOverheadBytes))
-    return Error(context_.can_make_room() ? ErrorCode::busy : ErrorCode::disk_full);
-  return {};
-}
-
-RecordsFrameHeader PartitionCore::FrameFor(int64_t offset, int64_t timestamp_ms) const {
-  RecordsFrameHeader frame;
-  frame.base_offset = offset;
-  frame.base_timestamp_ms = timestamp_ms;
-  if (StampsArrival()) frame.attributes = record::kLogAppendTimeBit;
-  return frame;
-}
-
-// Kafka's rule for CreateTime.
-bool PartitionCore::BelievesTimestamp(int64_t timestamp_ms) const {
-  const TopicConfig& config = topic_.config();
-  const int64_t before_max_ms = config.timestamp_before_max_ms;
-  const int64_t after_max_ms = config.timestamp_after_max_ms;
-  const bool limited = before_max_ms != kNoTimestampLimit || after_max_ms != kNoTimestampLimit;
-  if (!limited || timestamp_ms == kTimestampOfArrival || StampsArrival()) return true;
-  const int64_t now_ms = context_.environment.clock.WallMs();
-  const bool before = timestamp_ms < now_ms;
-  const int64_t most_ms = before ? before_max_ms : after_max_ms;
-  // Unsigned: two timestamps may lie further apart than a signed number counts.
-  const uint64_t distance_ms =
-      before ? static_cast<uint64_t>(now_ms) - static_cast<uint64_t>(timestamp_ms)
-             : static_cast<uint64_t>(timestamp_ms) - static_cast<uint64_t>(now_ms);
-  return most_ms == kNoTimestampLimit || distance_ms <= static_cast<uint64_t>(most_ms);
-}
-
-Result<int64_t> PartitionCore::AppendAtArrival(const Record& record, Durability durability) {
-  const std::string own = std::to_string(record.timestamp_ms);
-  std::vector<Header> headers(record.headers.begin(), record.headers.end());
-  headers.push_back({kOwnTimestampHeader, own});
-  return Append({record.key, record.value, kTimestampOfArrival, headers}, durability);
-}
-
-Result<int64_t> PartitionCore::Append(const Record& record, Durability durability) {
-  if (!BelievesTimestamp(record.timestamp_ms)) return AppendAtArrival(record, durability);
-  if (Status admitted = CheckAdmission(record); !admitted) return admitted.error();
-  const bool stamp = record.timestamp_ms == kTimestampOfArrival || StampsArrival();
-  int64_t timestamp_ms = stamp ? context_.environment.clock.WallMs() : record.timestamp_ms;
-  if (StampsArrival()) timestamp_ms = RunTimestamp(timestamp_ms);
-  const int64_t offset = end_offset_;
-  const RecordsFrameHeader frame = FrameFor(offset, timestamp_ms);
-
-  Run* run = runs_.empty() ? nullptr : runs_.back().get();
-  size_t encoded = run != nullptr ? run->EncodedBytes(record, offset, timestamp_ms) : 0;
-  if (run == nullptr || !run->Takes(frame, offset, encoded)) {
-    run = &OpenRun(frame);
-    encoded = run->EncodedBytes(record, offset, timestamp_ms);
-  }
-  const size_t memory_before = run->memory_bytes();
-  run->Append(record, offset, timestamp_ms, encoded);
-  const int64_t now_ms = context_.EngineClockMs();
-  run->NoteAppended({now_ms, now_ms});
-  AccountMemory(*run, memory_before);
-  context_.space.Reserve(encoded);
-  context_.unsubmitted_bytes += encoded;
-  ++context_.stats.records_appended;
-  context_.stats.encoded_bytes += encoded;
-  ++end_offset_;
-  committer_.MarkDirty(*this, durability);
-  return offset;
-}
-
-// A run under LogAppendTime has one timestamp, Kafka's readers being shown the batch's: that of its
-// first record, for as long as that is near enough.
-int64_t PartitionCore::RunTimestamp(int64_t now_ms) const {
-  if (runs_.empty() || runs_.back()->state() != Run::State::open) return now_ms;
-  const int64_t opened_ms = runs_.back()->frame().base_timestamp_ms;
-  return now_ms >= opened_ms && now_ms - opened_ms < kAppendTimeStepMs ? opened_ms : now_ms;
-}
 
 Run& PartitionCore::OpenRun(const RecordsFrameHeader& frame) {
   CloseOpenRun();
   runs_.push_back(std::make_unique<Run>(frame));
   context_.tail_memory_bytes += runs_.back()->memory_bytes();
-  context_.space.Reserve(kRunOverheadBytes);
+  ReserveSpace(kRunOverheadBytes);
   return *runs_.back();
 }
 
@@ -180,7 +70,7 @@ void PartitionCore::Replay(const RecordsFrameHeader& frame, base::ByteSpan recor
     run.AppendEncoded(records, summary);
     run.NoteAppended({engine_clock_ms, engine_clock_ms});
     AccountMemory(run, memory_before);
-    context_.space.Reserve(records.size());
+    ReserveSpace(records.size());
     run.SetSubmitted();
     run.SetDurable(run.size(), end, sequence, !continues);
     end_offset_ = end;
@@ -223,7 +113,7 @@ void PartitionCore::ReplayOneByOne(const RecordsFrameHeader& frame, base::ByteSp
     run->Append(record, view.offset, view.timestamp_ms, bytes);
     run->NoteAppended({engine_clock_ms, engine_clock_ms});
     AccountMemory(*run, memory_before);
-    context_.space.Reserve(bytes);
+    ReserveSpace(bytes);
     run->SetSubmitted();
     run->SetDurable(run->size(), view.offset + 1, sequence, !same_run);
     end_offset_ = view.offset + 1;
@@ -247,8 +137,8 @@ void PartitionCore::SplitUndurableRuns() {
     fresh->set_state(state);
     context_.unsubmitted_bytes += fresh->size();
     context_.unsubmitted_bytes -= rest.size();
-    context_.space.Reserve(kRunOverheadBytes + fresh->size());
-    context_.space.Settle(rest.size(), 0);
+    ReserveSpace(kRunOverheadBytes + fresh->size());
+    SettleSpace(rest.size(), 0);
     context_.tail_memory_bytes += fresh->memory_bytes();
     runs_.insert(runs_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::move(fresh));
   }
@@ -338,9 +228,30 @@ void PartitionCore::DropRuns() {
   for (const auto& run : runs_) {
     context_.tail_memory_bytes -= run->memory_bytes();
     context_.unsubmitted_bytes -= run->size() - run->submitted_bytes();
-    context_.space.Settle(ReservedFor(*run), 0);
+    SettleSpace(ReservedFor(*run), 0);
   }
   runs_.clear();
+}
+
+std::vector<std::string> TopicCore::folders() const {
+  std::vector<std::string> folders;
+  for (const auto& partition : partitions_) folders.push_back(partition->folder());
+  return folders;
+}
+
+void PartitionCore::ReserveSpace(uint64_t bytes) {
+  context_.space.Reserve(bytes);
+  topic_.space.Reserve(bytes);
+}
+
+void PartitionCore::SettleSpace(uint64_t reserved, uint64_t written) {
+  context_.space.Settle(reserved, written);
+  topic_.space.Settle(reserved, written);
+}
+
+void PartitionCore::CreditSpace(uint64_t bytes) {
+  context_.space.Credit(bytes);
+  topic_.space.Credit(bytes);
 }
 
 uint64_t PartitionCore::ReservedFor(const Run& run) { return run.size() + kRunOverheadBytes; }

@@ -87,8 +87,12 @@ class PartitionCore {
   std::optional<uint64_t> first_needed_sequence() const;
   // Drops runs whose batches are flushed up to `offset`.
   void DropPackedBelow(int64_t offset);
-  // What the space ledger has set aside for a run.
+  // What the space ledgers have set aside for a run.
   static uint64_t ReservedFor(const Run& run);
+  // In the store's ledger and in the topic's.
+  void ReserveSpace(uint64_t bytes);
+  void SettleSpace(uint64_t reserved, uint64_t written);
+  void CreditSpace(uint64_t bytes);
   // What a batch's entries in both indexes take at most, the final one at a roll included.
   static constexpr uint64_t kIndexBytesPerRun =
       index::kOffsetEntryBytes + 2 * index::kTimeEntryBytes;
@@ -133,7 +137,12 @@ class PartitionCore {
   bool in_roll_list = false;
 
  private:
+  // What a run takes in a segment beyond its records: the batch header and an entry in both
+  // indexes.
+  static constexpr uint64_t kRunOverheadBytes = record::kBatchHeaderBytes + kIndexBytesPerRun;
+
   Status CheckAdmission(const Record& record) const;
+  Status CheckSpace(uint64_t bytes) const;
   bool StampsArrival() const;
   bool BelievesTimestamp(int64_t timestamp_ms) const;
   Result<int64_t> AppendAtArrival(const Record& record, Durability durability);
@@ -172,12 +181,23 @@ class TopicCore {
   const std::string& id_text() const { return id_text_; }
   const TopicConfig& config() const { return description_.config; }
   void set_config(const TopicConfig& config) { description_.config = config; }
+  uint64_t budget_bytes() const {  // 0: none
+    return static_cast<uint64_t>(std::max<int64_t>(0, description_.config.topic_bytes));
+  }
+  std::vector<std::string> folders() const;
   void set_partition_count(int32_t count) { description_.partitions = count; }
   Topic& handle() { return handle_; }
   std::vector<std::unique_ptr<PartitionCore>>& partitions() { return partitions_; }
   const std::vector<std::unique_ptr<PartitionCore>>& partitions() const { return partitions_; }
   bool deleted = false;  // for callers; its tombstone may not be durable yet
   bool gone = false;     // its files and its place in the manifest, too
+
+  // What its partitions' files may take and do; without topic.bytes there is no end to it.
+  SpaceLedger space;
+  // Retention's: who gives up a segment for this topic's budget, and what was removed since the
+  // files were last counted.
+  PartitionCore* victim = nullptr;
+  uint64_t removed_bytes = 0;
 
  private:
   TopicDescription description_;

@@ -5,9 +5,9 @@
 #include <string>
 #include <utility>
 
+#include "storage/first_segment.h"
 #include "storage/seal.h"
 #include "storage/segment.h"
-#include "storage/store_files.h"
 
 namespace tidemark::storage {
 namespace {
@@ -19,33 +19,6 @@ constexpr int64_t kSeldomCheckUs = 60 * kCheckUs;
 constexpr int64_t kLongSegmentMs = int64_t{3600} * 1000;
 // Segments whose files are removed in one piece of work, so that flushes get their turn.
 constexpr size_t kMostSegmentsAtOnce = 16;
-// Room that dropping keeps free: a sixteenth of a budget, else this on a disk. Enough for what
-// arrives while segments are being removed.
-constexpr uint64_t kBudgetHeadroomShare = 16;
-// The store is counted anew when so much of its budget was removed.
-constexpr uint64_t kCountShare = 4;
-constexpr uint64_t kDiskHeadroomBytes = uint64_t{8} << 20;
-
-// The first segment's records are all below the log start, or nothing would be lost with them.
-bool FirstIsFinished(PartitionCore& partition) {
-  const SegmentMap& segments = partition.segments();
-  return !segments.empty() && segments.begin()->first != partition.active_base_offset();
-}
-
-// Where the offsets behind the first segment begin.
-int64_t EndOfFirst(PartitionCore& partition) {
-  const auto next = std::next(partition.segments().begin());
-  return next == partition.segments().end() ? partition.packed_end_offset() : next->first;
-}
-
-// Its first segment is on its way out.
-bool IsLeaving(PartitionCore& partition) {
-  return FirstIsFinished(partition) && EndOfFirst(partition) <= partition.log_start_wanted();
-}
-
-bool HasExpired(PartitionCore& partition) {
-  return FirstIsFinished(partition) && EndOfFirst(partition) <= partition.log_start_offset();
-}
 
 void AddOnce(std::vector<PartitionCore*>& list, PartitionCore& partition) {
   if (std::find(list.begin(), list.end(), &partition) == list.end()) list.push_back(&partition);
@@ -54,7 +27,7 @@ void AddOnce(std::vector<PartitionCore*>& list, PartitionCore& partition) {
 }  // namespace
 
 struct Retention::Removal {
-  std::string folder;
+  PartitionCore* partition = nullptr;
   struct Segment {
     int64_t base_offset = 0;
     std::shared_ptr<OpenSegment> opened;
@@ -65,6 +38,7 @@ struct Retention::Removal {
   Status status;  // the first failure
 
   void Do(io::FileSystem& files) {
+    const std::string& folder = partition->folder();
     for (Segment& segment : segments) {
       for (const SegmentFile kind : kSegmentFiles) {
         const auto size = io::SizeOf(files, SegmentPath(folder, segment.base_offset, kind));
@@ -98,7 +72,7 @@ Retention::Retention(Context& context, Committer& committer, Packer& packer,
       topics_(topics),
       opened_ms_(context.EngineClockMs()),
       due_us_(context.now_us) {
-  context_.can_make_room = [this] { return victim_ != nullptr || FindVictim() != nullptr; };
+  context_.can_make_room = [this](const TopicCore* only) { return CanMakeRoom(only); };
   for (const auto& topic : topics_) {
     for (const auto& partition : topic->partitions()) {
       if (partition->active_flushed_bytes() > 0 && !partition->active_begin_ms)
@@ -121,6 +95,7 @@ void Retention::Forget(PartitionCore& partition) {
   std::erase(to_measure_, &partition);
   std::erase(to_date_, &partition);
   if (victim_ == &partition) victim_ = nullptr;
+  if (partition.topic().victim == &partition) partition.topic().victim = nullptr;
 }
 
 void Retention::Advance() {
@@ -183,7 +158,7 @@ void Retention::GiveUpWhile(PartitionCore& partition,
 void Retention::KeepTime(PartitionCore& partition) {
   const int64_t now_ms = context_.EngineClockMs();
   GiveUpWhile(partition, [&](const SegmentEntry& segment) {
-    if (!segment.last_append_ms) AddOnce(to_date_, partition);
+    if (!segment.last_append_ms) DateSoon(partition);
     return segment.last_append_ms &&
            now_ms - *segment.last_append_ms > partition.topic().config().retention_ms;
   });
@@ -212,44 +187,13 @@ void Retention::KeepBytes(PartitionCore& partition) {
   });
 }
 
-// --- Room ----------------------------------------------------------------------------------------
-
-// One segment at a time: what it gives back is known when its files are gone.
-void Retention::MakeRoom() {
-  const uint64_t budget = context_.options.store_bytes;
-  const uint64_t headroom = budget != 0 ? budget / kBudgetHeadroomShare : kDiskHeadroomBytes;
-  const bool under_way = working_ || (victim_ != nullptr && IsLeaving(*victim_));
-  if (under_way) return;
-  victim_ = context_.space.Fits(headroom) ? nullptr : FindVictim();
-  if (victim_ != nullptr) committer_.MoveLogStart(*victim_, EndOfFirst(*victim_));
-}
-
-// Of the topics that come first to give way, the partition with the most segments.
-PartitionCore* Retention::FindVictim() const {
-  PartitionCore* victim = nullptr;
-  const auto before = [](PartitionCore& a, PartitionCore& b) {
-    const int32_t priority_a = a.topic().config().retention_priority;
-    const int32_t priority_b = b.topic().config().retention_priority;
-    if (priority_a != priority_b) return priority_a < priority_b;
-    return a.segments().size() > b.segments().size();
-  };
-  for (const auto& topic : topics_) {
-    if (topic->deleted || topic->config().when_full != WhenFull::drop_oldest) continue;
-    for (const auto& partition : topic->partitions()) {
-      if (!FirstIsFinished(*partition)) continue;
-      if (victim == nullptr || before(*partition, *victim)) victim = partition.get();
-    }
-  }
-  return victim;
-}
-
 // --- Files ---------------------------------------------------------------------------------------
 
 bool Retention::StartRemoval() {
   auto removal = std::make_shared<Removal>();
   while (removal->segments.empty() && !to_remove_.empty()) {
     PartitionCore& partition = *to_remove_.back();
-    removal->folder = partition.folder();
+    removal->partition = &partition;
     while (HasExpired(partition) && removal->segments.size() < kMostSegmentsAtOnce) {
       const auto first = partition.segments().begin();
       removal->segments.push_back({first->first, std::move(first->second.opened)});
@@ -273,10 +217,11 @@ void Retention::FinishRemoval(const Removal& removal) {
     if (!segment.removed) continue;
     ++context_.stats.segments_removed;
     removed_bytes_ += segment.bytes;
+    removal.partition->topic().removed_bytes += segment.bytes;
     if (segment.opened.use_count() > 1) {
-      pinned_.push_back({segment.opened, segment.bytes});
+      pinned_.push_back({segment.opened, removal.partition, segment.bytes});
     } else {
-      context_.space.Credit(segment.bytes);
+      removal.partition->CreditSpace(segment.bytes);
     }
   }
   if (removal.status.ok() || told_failure_) return;
@@ -285,36 +230,7 @@ void Retention::FinishRemoval(const Removal& removal) {
                                           "; it is tried again when the store is opened");
 }
 
-void Retention::CreditUnpinned() {
-  std::erase_if(pinned_, [this](const Pinned& pinned) {
-    if (!pinned.segment.expired()) return false;
-    context_.space.Credit(pinned.bytes);
-    return true;
-  });
-}
-
-// What a segment was charged with while it was written (the most that its index entries might take)
-// is a little more than its files give back. Nothing is written while the worker counts.
-bool Retention::StartCounting() {
-  const uint64_t budget = context_.options.store_bytes;
-  if (budget == 0 || removed_bytes_ < budget / kCountShare) return false;
-  working_ = true;
-  removed_bytes_ = 0;
-  auto used = std::make_shared<Result<uint64_t>>(uint64_t{0});
-  io::FileSystem& files = context_.environment.files;
-  context_.environment.worker.Submit(
-      [&files, used, data_dir = context_.options.data_dir] {
-        *used = BytesOfStore(files, data_dir);
-      },
-      [this, used, budget] {
-        working_ = false;
-        if (!used->ok()) return;  // then the sum that is kept must do
-        uint64_t bytes = **used;
-        for (const Pinned& pinned : pinned_) bytes += pinned.bytes;
-        context_.space.SetRoom(RoomInBudget(budget, bytes));
-      });
-  return true;
-}
+void Retention::DateSoon(PartitionCore& partition) { AddOnce(to_date_, partition); }
 
 // When the oldest segment was appended that nobody has dated yet. A seal that is missing, damaged,
 // or not this partition's says nothing.

@@ -36,6 +36,8 @@ class Retention {
   int64_t next_due_us() const;
   // A topic's limits have changed.
   void LookSoon() { due_us_ = context_.now_us; }
+  // Counts what a topic's files take against its budget, at once. Blocks.
+  void Count(TopicCore& topic);
   // Nothing new is begun; what was not removed yet is at the next opening.
   void Stop() { stopped_ = true; }
   // No work is with the worker.
@@ -56,13 +58,20 @@ class Retention {
   void KeepBytes(PartitionCore& partition);
   bool MeasureSoon(PartitionCore& partition);
   void MakeRoom();
-  PartitionCore* FindVictim() const;
+  void MakeRoomIn(const SpaceLedger& space, uint64_t headroom_bytes, const TopicCore* only,
+                  PartitionCore** victim);
+  std::vector<PartitionCore*> Victims(const TopicCore* only) const;
+  bool CanMakeRoom(const TopicCore* only) const;
+  PartitionCore* FindVictim(const TopicCore* only);
   bool StartRemoval();
   void FinishRemoval(const Removal& removal);
   void CreditUnpinned();
   bool StartSealReading();
   void StartSurvey(PartitionCore& partition);
   bool StartCounting();
+  void StartCountingOf(TopicCore* topic);
+  void TakeCount(TopicCore* topic, uint64_t used_bytes);
+  void DateSoon(PartitionCore& partition);
 
   Context& context_;
   Committer& committer_;
@@ -80,6 +89,7 @@ class Retention {
   // Removed, though a reader has it open still: its room comes when that lets go.
   struct Pinned {
     std::weak_ptr<OpenSegment> segment;
+    PartitionCore* partition = nullptr;
     uint64_t bytes = 0;
   };
   std::vector<Pinned> pinned_;

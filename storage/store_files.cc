@@ -186,9 +186,8 @@ Result<StoreFiles> OpenStoreFiles(Context& context) {
   return store;
 }
 
-Result<uint64_t> BytesOfStore(io::FileSystem& files, const std::string& data_dir) {
+Result<uint64_t> BytesBelow(io::FileSystem& files, std::vector<std::string> folders) {
   uint64_t used = 0;
-  std::vector<std::string> folders = {data_dir};
   while (!folders.empty()) {
     const std::string folder = std::move(folders.back());
     folders.pop_back();

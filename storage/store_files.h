@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "storage/context.h"
 #include "storage/journal.h"
@@ -23,9 +25,11 @@ struct StoreFiles {
 // (corrupt).
 Result<StoreFiles> OpenStoreFiles(Context& context);
 
-// What all files of a store take on the disk, by their sizes. Blocks.
-Result<uint64_t> BytesOfStore(io::FileSystem& files, const std::string& data_dir);
-// What a store of which `used_bytes` are taken may grow by; below 0: it is larger than it may be.
+// What all files in some folders, and in the folders there, take on the disk, by their sizes.
+// Blocks.
+Result<uint64_t> BytesBelow(io::FileSystem& files, std::vector<std::string> folders);
+// What a store, or a topic, of which `used_bytes` are taken may grow by; below 0: it is larger than
+// it may be.
 int64_t RoomInBudget(uint64_t budget_bytes, uint64_t used_bytes);
 
 }  // namespace tidemark::storage

@@ -36,6 +36,9 @@ constexpr Range kTimestampMaxMs{0, std::numeric_limits<int64_t>::max()};
 constexpr Range kSegmentMs{1000, std::numeric_limits<int64_t>::max()};
 constexpr Range kRetentionMs{-1, std::numeric_limits<int64_t>::max()};
 constexpr Range kRetentionBytes{-1, std::numeric_limits<int64_t>::max()};
+// Below a mebibyte the files of a few partitions would take all of it.
+constexpr int64_t kLeastTopicBytes = int64_t{1} << 20;
+constexpr Range kTopicBytes{-1, std::numeric_limits<int64_t>::max()};
 constexpr Range kRetentionPriority{-1000, 1000};
 
 // Kafka's topic settings that this version does not honour.
@@ -128,6 +131,15 @@ Status SetCompression(std::string_view key, std::string_view value, Compression*
   return SetWord(key, value, kCompressions, setting);
 }
 
+Status SetTopicBytes(std::string_view key, std::string_view value, int64_t* setting) {
+  int64_t bytes = 0;
+  Status set = SetNumber(key, value, kTopicBytes, &bytes);
+  if (set.ok() && bytes >= 0 && bytes < kLeastTopicBytes)
+    set = Invalid(key, value, "-1, nor at least " + std::to_string(kLeastTopicBytes));
+  if (set.ok()) *setting = bytes;
+  return set;
+}
+
 }  // namespace
 
 Status TopicConfig::Set(std::string_view key, std::string_view value) {
@@ -158,6 +170,7 @@ Status TopicConfig::Set(std::string_view key, std::string_view value) {
   if (key == "segment.ms") return SetNumber(key, value, kSegmentMs, &segment_ms);
   if (key == "retention.ms") return SetNumber(key, value, kRetentionMs, &retention_ms);
   if (key == "retention.bytes") return SetNumber(key, value, kRetentionBytes, &retention_bytes);
+  if (key == "topic.bytes") return SetTopicBytes(key, value, &topic_bytes);
   if (key == "when.full") return SetWord(key, value, kWhenFull, &when_full);
   if (key == "retention.priority") {
     return SetNumber(key, value, kRetentionPriority, &retention_priority);
@@ -186,6 +199,7 @@ std::vector<std::pair<std::string, std::string>> TopicConfig::ToPairs() const {
       {"segment.ms", std::to_string(segment_ms)},
       {"retention.ms", std::to_string(retention_ms)},
       {"retention.bytes", std::to_string(retention_bytes)},
+      {"topic.bytes", std::to_string(topic_bytes)},
       {"when.full", kWhenFull.NameOf(when_full)},
       {"retention.priority", std::to_string(retention_priority)},
   };

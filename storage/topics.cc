@@ -80,10 +80,11 @@ Status EngineCore::MakePartitions(TopicCore& topic, int32_t count) {
 }
 
 // The manifest names them.
-void EngineCore::NotePartitionsMade(int32_t count) {
+void EngineCore::NotePartitionsMade(TopicCore& topic, int32_t count) {
   retention_->LookSoon();
   context_.space.Settle(0, static_cast<uint64_t>(count) * kPartitionFilesBytes);
   packer_->RequestCheckpoint();
+  retention_->Count(topic);
 }
 
 Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions,
@@ -115,7 +116,7 @@ Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions
     topics_.pop_back();
     return saved.error();
   }
-  NotePartitionsMade(partitions);
+  NotePartitionsMade(*topics_.back(), partitions);
   return &topics_.back()->handle();
 }
 
@@ -141,7 +142,7 @@ Status EngineCore::AddPartitions(std::string_view name, int32_t count) {
     topic->partitions().resize(static_cast<size_t>(before));
     return done;
   }
-  NotePartitionsMade(count - before);
+  NotePartitionsMade(*topic, count - before);
   return {};
 }
 
@@ -165,6 +166,7 @@ Status EngineCore::AlterTopic(std::string_view name, const TopicConfig& config) 
   Status saved = SaveManifest();
   if (!saved.ok()) topic->set_config(before);
   retention_->LookSoon();
+  if (saved.ok()) retention_->Count(*topic);
   return saved;
 }
 

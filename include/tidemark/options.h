@@ -20,7 +20,7 @@ enum class Durability : uint8_t {
 enum class Compression : uint8_t { none, zstd };
 enum class TimestampType : uint8_t { create_time, log_append_time };
 
-// What a topic does at the limit of the disk, or of EngineOptions::store_bytes.
+// What a topic does at the limit of the disk, of EngineOptions::store_bytes, or of its topic_bytes.
 enum class WhenFull : uint8_t {
   reject,       // Append() answers disk_full until there is room
   drop_oldest,  // its oldest segments go
@@ -80,6 +80,7 @@ struct TopicConfig {
   int64_t segment_ms = 604800000;  // segment.ms: a segment takes records for so long (a week)
   int64_t retention_ms = -1;       // retention.ms: since the record was appended; -1: no limit
   int64_t retention_bytes = -1;    // retention.bytes: of a partition's .log files; -1: no limit
+  int64_t topic_bytes = -1;        // topic.bytes: of all the files of its partitions; -1: no limit
   WhenFull when_full = WhenFull::reject;  // when.full: reject, drop_oldest
   int32_t retention_priority = 0;  // retention.priority: of topics that drop, the lower go first
 

@@ -145,6 +145,7 @@ bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
       MakeRecord(world_.random, number, world_.random.Skewed(most_bytes), RandomTimestamp());
   const Durability durability = world_.random.OneIn(3) ? Durability::buffered : Durability::durable;
   const int64_t began_us = world_.clock.MonotonicUs();
+  const bool may_be_full = tight() || target.topic->config().topic_bytes >= 0;
   for (int turn = 0; serves(); ++turn) {
     const int64_t wall_ms = world_.clock.WallMs();
     const auto offset = target.partition->Append(record.view(), durability);
@@ -164,10 +165,10 @@ bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
     }
     const ErrorCode code = offset.error().code();
     if (code == ErrorCode::stopped && world_.disk.faults_struck() > 0) return false;
-    if (code == ErrorCode::disk_full && tight()) return false;
+    if (code == ErrorCode::disk_full && may_be_full) return false;
     if (code != ErrorCode::busy && code != ErrorCode::disk_full)
       return Fail("an append fails: " + offset.error().ToString());
-    if (turn > kMostTurns && tight()) return false;
+    if (turn > kMostTurns && may_be_full) return false;
     if (IsForEver(turn, began_us))
       return Fail(target.name + ": for ever " + offset.error().ToString());
     PollOnce(kLongTurnUs);
@@ -214,6 +215,8 @@ TopicConfig Simulation::RandomConfig() {
     config.segment_ms = static_cast<int64_t>(1000 + trouble_.Skewed(20'000));
     config.retention_ms = static_cast<int64_t>(trouble_.Skewed(30'000));
   }
+  if (gives_up_ && trouble_.OneIn(6))
+    config.topic_bytes = static_cast<int64_t>((1 << 20) + trouble_.Skewed(4 << 20));
   if (gives_up_) config.retention_priority = static_cast<int32_t>(trouble_.Below(3));
   return config;
 }

@@ -1,72 +1,17 @@
 // What is old is given up: in which order, how far, and what a crash leaves of that.
 #include <cerrno>
 #include <filesystem>
-#include <functional>
 
 #include "storage/open.h"
-#include "storage/segment.h"
 #include "storage/verify.h"
 #include "tests/support/fault_world.h"
-#include "tests/support/store_fixture.h"
+#include "tests/support/retention_fixture.h"
 
 namespace tidemark::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-class RetentionTest : public StoreFixture {
- protected:
-  static TopicConfig SmallSegments(int64_t segment_bytes = 64 << 10) {
-    TopicConfig config;
-    config.compression = Compression::none;
-    config.segment_bytes = segment_bytes;
-    return config;
-  }
-  // Records of some segments, all of them packed: the store is closed and opened again.
-  void MakeSegments(const TopicConfig& config, int64_t records) {
-    Open();
-    Partition& partition = MakeTopic("t", config);
-    for (int64_t i = 0; i < records; ++i) Append(partition, ValueOf(i), Durability::buffered);
-    CloseCleanly();
-    Open();
-  }
-  std::vector<int64_t> Segments(const std::string& partition = "t-0") const {
-    auto bases = storage::ListSegments(io::SystemFiles(), PathOf(partition));
-    EXPECT_TRUE(bases.ok());
-    return *bases;
-  }
-  uint64_t LogBytes(const std::string& partition = "t-0") const {
-    uint64_t bytes = 0;
-    for (const int64_t base : Segments(partition)) {
-      std::error_code gone;  // removed meanwhile: takes nothing
-      const auto size = fs::file_size(
-          storage::SegmentPath(PathOf(partition), base, storage::SegmentFile::log), gone);
-      if (!gone) bytes += size;
-    }
-    return bytes;
-  }
-  // What the store takes on the disk, in whole blocks.
-  uint64_t StoreBytes() const {
-    uint64_t bytes = 0;
-    for (const auto& entry : fs::recursive_directory_iterator(options_.data_dir)) {
-      constexpr uint64_t kBlock = 4096;
-      if (entry.is_directory()) bytes += kBlock;
-      std::error_code gone;  // removed meanwhile: takes nothing
-      const uint64_t size = entry.is_regular_file(gone) ? entry.file_size(gone) : 0;
-      if (!gone) bytes += (size + kBlock - 1) / kBlock * kBlock;
-    }
-    return bytes;
-  }
-  void PollUntil(const std::function<bool()>& done) {
-    for (int turns = 0; !done(); ++turns) {
-      ASSERT_LT(turns, 10'000) << "it never happens";
-      engine_->Poll(std::chrono::milliseconds(10));
-    }
-  }
-  void PollUntilRemoved(uint64_t segments) {
-    PollUntil([&] { return engine_->stats().segments_removed >= segments; });
-  }
-};
+using RetentionTest = RetentionFixture;
 
 TEST_F(RetentionTest, DeletedRecordsAreGoneOnceThatIsDurable) {
   MakeSegments(SmallSegments(), 5'000);

@@ -39,6 +39,7 @@ TEST(TopicConfigTest, SetsEverySetting) {
   ExpectOk(config.Set("segment.ms", "60000"));
   ExpectOk(config.Set("retention.ms", "86400000"));
   ExpectOk(config.Set("retention.bytes", "1048576"));
+  ExpectOk(config.Set("topic.bytes", "1048576"));
   ExpectOk(config.Set("when.full", "drop_oldest"));
   ExpectOk(config.Set("retention.priority", "-3"));
 
@@ -58,6 +59,7 @@ TEST(TopicConfigTest, SetsEverySetting) {
   expected.segment_ms = 60'000;
   expected.retention_ms = 86'400'000;
   expected.retention_bytes = 1048576;
+  expected.topic_bytes = 1048576;
   expected.when_full = WhenFull::drop_oldest;
   expected.retention_priority = -3;
   EXPECT_EQ(config, expected);
@@ -77,13 +79,14 @@ TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
   config.segment_ms = 1000;
   config.retention_ms = 0;
   config.retention_bytes = 0;
+  config.topic_bytes = int64_t{5} << 30;
   config.when_full = WhenFull::drop_oldest;
   config.retention_priority = 9;
   TopicConfig copy;
   for (const auto& [key, value] : config.ToPairs()) ExpectOk(copy.Set(key, value));
   EXPECT_EQ(copy, config);
   EXPECT_EQ(config.ToPairs().front().first, "compression.type");
-  EXPECT_EQ(config.ToPairs().size(), 17u);
+  EXPECT_EQ(config.ToPairs().size(), 18u);
 }
 
 TEST(TopicConfigTest, KafkasNameForNoCompressionIsUnderstood) {
@@ -108,6 +111,7 @@ TEST(TopicConfigTest, NumbersHaveRanges) {
         std::pair("compression.zstd.level", "-8"), std::pair("flush.ms", "9223372036854775807"),
         std::pair("segment.ms", "999"), std::pair("retention.ms", "-2"),
         std::pair("retention.bytes", "-2"), std::pair("retention.priority", "1001"),
+        std::pair("topic.bytes", "1048575"), std::pair("topic.bytes", "-2"),
         std::pair("message.timestamp.before.max.ms", "-1"),
         std::pair("commit.linger.ms", "9223372036854775807")}) {
     ExpectRefused(key, value, ErrorCode::invalid_argument);
