@@ -50,7 +50,7 @@ TEST_F(TopicBudgetTest, ItsOldestSegmentsGoAndNoOtherTopics) {
   Partition& beside = MakeTopic("beside", other);
   for (int64_t i = 0; i < 200; ++i) Append(beside, ValueOf(i, kRecordBytes), Durability::buffered);
   MakeTopic("t", WithBudget(WhenFull::drop_oldest), 2);
-  constexpr int64_t kRecords = 4'000;  // ten times the budget
+  constexpr int64_t kRecords = 2'000;  // five times the budget
   for (int64_t i = 0; i < kRecords; ++i) {
     for (const int32_t index : {0, 1})
       Append(PartitionOf("t", index), ValueOf(i, kRecordBytes), Durability::buffered);
@@ -101,7 +101,7 @@ TEST_F(TopicBudgetTest, OneThatIsSetLaterIsReachedByDropping) {
   config.when_full = WhenFull::drop_oldest;
   Open();
   MakeTopic("t", config);
-  for (int64_t i = 0; i < 4'000; ++i)
+  for (int64_t i = 0; i < 2'000; ++i)
     Append(PartitionOf("t"), ValueOf(i, kRecordBytes), Durability::buffered);
   CloseCleanly();
   Open();
@@ -111,7 +111,7 @@ TEST_F(TopicBudgetTest, OneThatIsSetLaterIsReachedByDropping) {
   PollUntil([&] { return TopicBytes("t", 1) <= static_cast<uint64_t>(kBudget); });
   const int64_t start = PartitionOf("t").log_start_offset();
   const auto records = ReadFrom(PartitionOf("t"), start);
-  ASSERT_EQ(std::ssize(records), 4'000 - start);
+  ASSERT_EQ(std::ssize(records), 2'000 - start);
   EXPECT_EQ(records.front().value, ValueOf(start, kRecordBytes));
 }
 
