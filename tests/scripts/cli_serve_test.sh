@@ -115,6 +115,7 @@ name = "doors"
 partitions = 2
 settings = { "segment.bytes" = "1MiB" }
 TOML
+: >"$work/serve.err"  # what an earlier one said would be taken for this one's
 "$tidemark" serve --data "$work/configured" --config "$work/gateway.toml" 2>"$work/serve.err" &
 serve_pid=$!
 wait_for serve_is_ready_or_gone
