@@ -1,5 +1,7 @@
 #include "base/hash.h"
 
+#include <cstdio>
+
 #include <xxhash.h>
 
 #include "base/check.h"
@@ -8,6 +10,13 @@ namespace tidemark::base {
 
 uint64_t Xxh3(ByteSpan bytes, uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+std::string ChecksumText(uint64_t checksum) {
+  constexpr size_t kDigits = 16;
+  char text[kDigits + 1];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(checksum));
+  return text;
 }
 
 Xxh3Stream::Xxh3Stream() : state_(XXH3_createState()) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "base/bytes.h"
 
@@ -11,6 +12,8 @@ struct XXH3_state_s;
 namespace tidemark::base {
 
 uint64_t Xxh3(ByteSpan bytes, uint64_t seed = 0);
+// Sixteen hex digits, as `xxhsum -H3` prints them.
+std::string ChecksumText(uint64_t checksum);
 
 // The same of bytes that come piece by piece, with seed 0.
 class Xxh3Stream {

@@ -21,4 +21,15 @@ uint64_t SystemRandom64() {
 
 int64_t CurrentProcessId() { return getpid(); }
 
+std::string CurrentBoot() {
+  constexpr uint64_t kMaxIdBytes = 64;
+  auto id = ReadWholeFile(SystemFiles(), "/proc/sys/kernel/random/boot_id", kMaxIdBytes);
+  if (!id) return {};
+  std::erase(*id, '\n');
+  char name[kMaxIdBytes];
+  const ssize_t length = readlink("/proc/self/ns/time", name, sizeof name);
+  if (length > 0) *id += "/" + std::string(name, static_cast<size_t>(length));
+  return *id;
+}
+
 }  // namespace tidemark::io

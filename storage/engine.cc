@@ -59,7 +59,8 @@ Result<std::unique_ptr<Engine>> Engine::Open(const EngineOptions& options) {
   world.worker = io::MakeThreadWorker(*world.loop);
   const io::Environment environment{io::SystemFiles(),   *world.loop,
                                     *world.worker,       base::SystemClock(),
-                                    &io::SystemRandom64, io::CurrentProcessId()};
+                                    &io::SystemRandom64, io::CurrentProcessId(),
+                                    io::CurrentBoot()};
   return storage::EngineCore::Open(environment, options, std::move(world));
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "storage/carried_clock.h"
 #include "storage/recovery.h"
 #include "storage/store_files.h"
 
@@ -160,8 +161,12 @@ Status EngineCore::Recover(bool journal_lost) {
   journal_->Continue(end,
                      leave_behind ? std::deque<Journal::LiveCommit>() : recovery.TakeLiveCommits(),
                      incarnation, checkpoint != nullptr ? checkpoint->number : 0);
+  context_.RefreshNow();
   context_.engine_clock_base_ms =
       std::max(end.last_engine_clock_ms, checkpoint != nullptr ? checkpoint->engine_clock_ms : 0);
+  context_.engine_clock_base_ms =
+      std::max(context_.engine_clock_base_ms,
+               CarriedEngineClockMs(context_, incarnation - 1).value_or(INT64_MIN));
   context_.engine_clock_origin_us = context_.now_us;
 
   for (auto& topic : topics_) {
@@ -184,6 +189,7 @@ Status EngineCore::Recover(bool journal_lost) {
   // Makes the incarnation durable, before anything is committed under it.
   packer_->set_checkpoints_allowed(true);
   if (Status written = packer_->WriteCheckpointNow(/*clean=*/false); !written) return written;
+  CarryEngineClock(context_, incarnation);
   return journal_->RestoreLength();
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <map>
 #include <optional>
 
@@ -33,11 +32,8 @@ constexpr size_t kMaxTopicNameLength = 249;
 
 Error Damaged(const std::string& why) { return Error(ErrorCode::corrupt, "manifest: " + why); }
 
-std::string ChecksumText(std::string_view text) {
-  char digits[kChecksumDigits + 1];
-  std::snprintf(digits, sizeof digits, "%016llx",
-                static_cast<unsigned long long>(base::Xxh3(base::AsBytes(text))));
-  return digits;
+std::string ChecksumOf(std::string_view text) {
+  return base::ChecksumText(base::Xxh3(base::AsBytes(text)));
 }
 
 // Strict: decimal digits only, nothing behind them.
@@ -71,7 +67,7 @@ Result<std::string_view> CheckedBody(std::string_view text) {
   if (text.size() < line_bytes) return Damaged("too short");
   const std::string_view body = text.substr(0, text.size() - line_bytes);
   std::string expected(kChecksum);
-  expected += ChecksumText(body) + "\n";
+  expected += ChecksumOf(body) + "\n";
   if (text.substr(body.size()) != expected) return Damaged("its checksum is wrong");
   return body;
 }
@@ -280,7 +276,7 @@ std::string EncodeManifest(const Manifest& manifest) {
       text.append(kConfig).append(key).append("=").append(value).append("\n");
     }
   }
-  const std::string checksum = ChecksumText(text);
+  const std::string checksum = ChecksumOf(text);
   return text + std::string(kChecksum) + checksum + "\n";
 }
 

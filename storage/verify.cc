@@ -328,6 +328,7 @@ void VerifyPass::VerifyTopLevel() {
                                                "manifest",
                                                "manifest.backup",
                                                "owner",
+                                               "clock",
                                                "quarantine",
                                                "tidemark.sock",
                                                ".kafka_cleanshutdown",

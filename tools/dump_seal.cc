@@ -1,32 +1,24 @@
 // .seal files: what a finished segment's files were when it was finished.
 #include <algorithm>
-#include <cstdio>
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "storage/seal_format.h"
 #include "tools/dump.h"
 
 namespace tidemark::tools {
 namespace {
 
-// As `xxhsum -H3` prints it.
-std::string Hex(uint64_t checksum) {
-  constexpr size_t kDigits = 16;
-  char text[kDigits + 1];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(checksum));
-  return text;
-}
-
 Json ToJson(const storage::FileSum& sum) {
   Json object;
   object["bytes"] = sum.bytes;
-  object["xxh3"] = Hex(sum.checksum);
+  object["xxh3"] = base::ChecksumText(sum.checksum);
   return object;
 }
 
 std::string ToText(const storage::FileSum& sum) {
-  return std::to_string(sum.bytes) + " xxh3: " + Hex(sum.checksum);
+  return std::to_string(sum.bytes) + " xxh3: " + base::ChecksumText(sum.checksum);
 }
 
 Json ToJson(const storage::Seal& seal) {
@@ -48,7 +40,8 @@ Json ToJson(const storage::Seal& seal) {
   object["log_bytes"] = seal.log_bytes;
   object["block_bytes"] = seal.block_bytes;
   object["blocks"] = Json::array();
-  for (const uint64_t checksum : seal.block_checksums) object["blocks"].push_back(Hex(checksum));
+  for (const uint64_t checksum : seal.block_checksums)
+    object["blocks"].push_back(base::ChecksumText(checksum));
   return object;
 }
 
@@ -70,7 +63,7 @@ std::string ToText(const storage::Seal& seal) {
           " blockBytes: " + std::to_string(seal.block_bytes);
   for (size_t block = 0; block < seal.block_checksums.size(); ++block) {
     text += "\n| | position: " + std::to_string(block * uint64_t{seal.block_bytes}) +
-            " xxh3: " + Hex(seal.block_checksums[block]);
+            " xxh3: " + base::ChecksumText(seal.block_checksums[block]);
   }
   return text;
 }

@@ -93,7 +93,7 @@ Status Gateway::OpenStore() {
   worker_ = io::MakeThreadWorker(*loop_);
   environment_ = std::make_unique<io::Environment>(
       io::Environment{io::SystemFiles(), *loop_, *worker_, base::SystemClock(), &io::SystemRandom64,
-                      io::CurrentProcessId()});
+                      io::CurrentProcessId(), io::CurrentBoot()});
   const int64_t deadline_us = NowUs() + kLockPatienceUs;
   bool told = false;
   for (;;) {

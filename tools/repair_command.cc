@@ -50,8 +50,8 @@ int RunRepair(const RepairCommand& command) {
   EngineOptions options;
   options.data_dir = command.data_dir;
   const io::Environment environment{
-      io::SystemFiles(),     **loop, *worker, base::SystemClock(), &io::SystemRandom64,
-      io::CurrentProcessId()};
+      io::SystemFiles(),      **loop,           *worker, base::SystemClock(), &io::SystemRandom64,
+      io::CurrentProcessId(), io::CurrentBoot()};
   const auto report = storage::RepairStore(environment, options, command.dry_run);
   if (!report) {
     PrintError(report.error());

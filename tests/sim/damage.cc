@@ -23,7 +23,7 @@ void ListFiles(const std::string& path, const InodePointer& inode, std::vector<S
   for (const auto& [name, entry] : inode->entries) {
     const std::string below = path + "/" + name;
     if (entry->directory && name != "quarantine") ListFiles(below, entry, files);
-    if (!entry->directory && !entry->now.empty() && name != "owner")
+    if (!entry->directory && !entry->now.empty() && name != "owner" && name != "clock")
       files->push_back({below, entry});
   }
 }

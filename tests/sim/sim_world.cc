@@ -158,6 +158,8 @@ SimWorld::SimWorld(DiskProfile profile, uint64_t seed)
 
 SimWorld::~SimWorld() { identity_source = nullptr; }
 
-io::Environment SimWorld::environment() { return {files, loop, worker, clock, &NextIdentity, 1}; }
+io::Environment SimWorld::environment() {
+  return {files, loop, worker, clock, &NextIdentity, 1, clock.boot()};
+}
 
 }  // namespace tidemark::sim

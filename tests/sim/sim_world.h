@@ -45,12 +45,17 @@ class SimClock final : public base::Clock {
   // All in all: what no clock of the machine knows.
   int64_t passed_us() const { return passed_us_; }
   // The machine was started anew: the monotonic clock begins somewhere else.
-  void Restart() { monotonic_us_ = 1'000'000; }
+  void Restart() {
+    monotonic_us_ = 1'000'000;
+    ++boots_;
+  }
+  std::string boot() const { return std::to_string(boots_); }
 
  private:
   int64_t wall_us_ = int64_t{1'700'000'000} * 1'000'000;
   int64_t monotonic_us_ = 1'000'000;
   int64_t passed_us_ = 0;
+  int boots_ = 0;
 };
 
 class SimWorker;

@@ -144,7 +144,7 @@ void Simulation::Crash(Death death) {
   followers_.clear();
   engine_.reset();
   world_.disk.Restart();
-  world_.clock.Restart();
+  if (power_cut) world_.clock.Restart();
   if (world_.random.OneIn(4)) JumpClock();
   ++outcome_.crash_points;
   closed_cleanly_ = false;

@@ -109,8 +109,15 @@ TEST_F(TopicBudgetTest, OneThatIsSetLaterIsReachedByDropping) {
   ASSERT_GT(TopicBytes("t", 1), static_cast<uint64_t>(kBudget));
   ASSERT_TRUE(engine_->AlterTopic("t", config).ok());
   PollUntil([&] { return TopicBytes("t", 1) <= static_cast<uint64_t>(kBudget); });
-  const int64_t start = PartitionOf("t").log_start_offset();
-  const auto records = ReadFrom(PartitionOf("t"), start);
+  // What it keeps free may still be leaving: then a reader is told so, and begins anew.
+  int64_t start = 0;
+  std::vector<ReadRecord> records;
+  std::vector<LostRange> lost;
+  for (int tries = 0; tries < 100 && std::ssize(records) != 2'000 - start; ++tries) {
+    start = PartitionOf("t").log_start_offset();
+    records = ReadFrom(PartitionOf("t"), start, &lost);
+  }
+  EXPECT_TRUE(lost.empty());
   ASSERT_EQ(std::ssize(records), 2'000 - start);
   EXPECT_EQ(records.front().value, ValueOf(start, kRecordBytes));
 }

@@ -30,13 +30,16 @@ class FaultWorld {
   std::function<bool(const std::string& path, base::ByteSpan bytes)> fail_write =
       [](const std::string&, base::ByteSpan) { return false; };
 
+  // Which boot of the machine this is; empty: not known.
+  std::string boot;
+
   // What the disk says is left, if not the truth.
   std::optional<uint64_t> free_bytes;
 
   explicit FaultWorld(io::FileSystem& real = io::SystemFiles())
       : files_(*this, real), worker_(io::MakeInlineWorker(loop_)) {}
   io::Environment environment(base::Clock& clock = base::SystemClock()) {
-    return {files_, loop_, *worker_, clock, &io::SystemRandom64, 1};
+    return {files_, loop_, *worker_, clock, &io::SystemRandom64, 1, boot};
   }
   io::FileSystem& files() { return files_; }
 
