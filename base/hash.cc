@@ -19,6 +19,11 @@ std::string ChecksumText(uint64_t checksum) {
   return text;
 }
 
+Hash128 Xxh3Of128Bits(ByteSpan bytes, uint64_t seed) {
+  const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed);
+  return {hash.low64, hash.high64};
+}
+
 Xxh3Stream::Xxh3Stream() : state_(XXH3_createState()) {
   TIDEMARK_CHECK(state_ != nullptr);
   Clear();

@@ -1,4 +1,4 @@
-// XXH3-64, the checksum of Tidemark's own formats.
+// XXH3-64, the checksum of Tidemark's own formats, and XXH3-128, by which keys are told apart.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,13 @@ namespace tidemark::base {
 uint64_t Xxh3(ByteSpan bytes, uint64_t seed = 0);
 // Sixteen hex digits, as `xxhsum -H3` prints them.
 std::string ChecksumText(uint64_t checksum);
+
+struct Hash128 {
+  uint64_t low = 0;
+  uint64_t high = 0;
+  bool operator==(const Hash128&) const = default;
+};
+Hash128 Xxh3Of128Bits(ByteSpan bytes, uint64_t seed);
 
 // The same of bytes that come piece by piece, with seed 0.
 class Xxh3Stream {

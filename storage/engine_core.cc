@@ -25,6 +25,8 @@ Status CheckOptions(const EngineOptions& options) {
   if (options.memory_bytes < kMinMemoryBytes) {
     return refuse("memory_bytes must be at least " + std::to_string(kMinMemoryBytes));
   }
+  if (options.compaction_memory_bytes > options.memory_bytes / 2)
+    return refuse("compaction_memory_bytes must be at most half of memory_bytes");
   constexpr uint64_t kMinStoreBytes = 8 * kMinJournalBytes;
   if (options.store_bytes != 0 && options.store_bytes < kMinStoreBytes) {
     return refuse("store_bytes must be 0 or at least " + std::to_string(kMinStoreBytes) +
@@ -88,6 +90,7 @@ Status EngineCore::OpenStore() {
   scrubber_ = std::make_unique<Scrubber>(context_, topics_);
   retention_ = std::make_unique<Retention>(context_, *committer_, *packer_, topics_);
   for (const auto& topic : topics_) retention_->Count(*topic);
+  compaction_ = std::make_unique<Compaction>(context_, *journal_, *packer_, *retention_, topics_);
   report_.duration_us = context_.now_us - began_us;
   return {};
 }
@@ -229,7 +232,8 @@ bool EngineCore::TakeIn() {
   // A deletion needs a moment in which the worker has no part in the topic.
   if (!deletions_ready()) {
     packer_->Advance();
-    if (retention_) retention_->Advance();
+    if (retention_ && !compaction_->swapping()) retention_->Advance();
+    if (compaction_) compaction_->Advance();
     if (scrubber_) scrubber_->Advance();
   }
   return any;
@@ -243,6 +247,7 @@ int64_t EngineCore::WaitFor(int64_t max_wait_us) const {
   if (packer_->idle()) due_us = std::min(due_us, packer_->retry_at_us());
   if (deletions_wait()) due_us = std::min(due_us, retry_deletions_at_us_);
   if (retention_ && !deletions_ready()) due_us = std::min(due_us, retention_->next_due_us());
+  if (compaction_ && !deletions_ready()) due_us = std::min(due_us, compaction_->next_due_us());
   if (scrubber_ && !deletions_ready()) due_us = std::min(due_us, scrubber_->next_due_us());
   if (committer_->needs_witness() && committer_->idle()) {
     due_us = std::min(due_us, committer_->last_commit_us() + kWitnessIdleUs);
@@ -332,11 +337,14 @@ Status EngineCore::DrainForClose() {
 Status EngineCore::Close() {
   scrubber_->Stop();
   retention_->Stop();
+  compaction_->Stop();
   Status done = CommitForClose();
   if (done.ok()) done = DrainForClose();
   if (done.ok())
-    done = WaitUntil(
-        [this] { return packer_->idle() && !packer_->checkpoint_pending() && retention_->idle(); });
+    done = WaitUntil([this] {
+      return packer_->idle() && !packer_->checkpoint_pending() && retention_->idle() &&
+             compaction_->idle();
+    });
   if (done.ok()) done = packer_->FinishWriters();
   if (done.ok() && committer_->needs_witness()) {
     committer_->RequestWitness();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "storage/committer.h"
+#include "storage/compaction.h"
 #include "storage/context.h"
 #include "storage/journal.h"
 #include "storage/packer.h"
@@ -99,10 +100,11 @@ class EngineCore {
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Committer> committer_;
   std::unique_ptr<Packer> packer_;
-  std::unique_ptr<Scrubber> scrubber_;    // null until the store is recovered
-  std::unique_ptr<Retention> retention_;  // the same
-  std::vector<TopicCore*> deleting_;      // their files are still there
-  std::vector<TopicCore*> doomed_;        // of these, whose tombstone is not durable yet
+  std::unique_ptr<Scrubber> scrubber_;      // null until the store is recovered
+  std::unique_ptr<Retention> retention_;    // the same
+  std::unique_ptr<Compaction> compaction_;  // the same
+  std::vector<TopicCore*> deleting_;        // their files are still there
+  std::vector<TopicCore*> doomed_;          // of these, whose tombstone is not durable yet
   std::vector<Partition*> moved_;
   int64_t next_room_refresh_us_ = INT64_MIN;
   int64_t retry_deletions_at_us_ = INT64_MIN;

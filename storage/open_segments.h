@@ -13,12 +13,24 @@
 
 namespace tidemark::storage {
 
+// What compaction knows of a finished segment.
+struct CompactionFacts {
+  bool sealed = false;  // its seal is good
+  std::optional<CompactedPart> compacted;
+  AppendTimes appended;  // of one without a seal: when the store was opened
+  uint64_t log_bytes = 0;
+  int64_t end_offset = 0;  // behind its last batch, by the seal
+  bool left = false;       // it is damaged, or not for this version to read
+  bool clean() const { return compacted && compacted->clean_end_offset == end_offset; }
+};
+
 // A segment as the readers' side knows it.
 struct SegmentEntry {
   std::shared_ptr<OpenSegment> opened;      // null: not opened yet, or let go
   std::optional<int64_t> max_timestamp_ms;  // known once it was opened
   std::optional<int64_t> last_append_ms;    // on the engine clock; the same, or its seal was read
   std::optional<uint64_t> log_bytes;        // known once it was written to, or measured
+  std::optional<CompactionFacts> facts;     // known once its seal was read for that
 };
 using SegmentMap = std::map<int64_t, SegmentEntry>;
 

@@ -128,7 +128,11 @@ int64_t MostSegmentBytesOf(const TopicCore& topic, int64_t most_in_store) {
 
 }  // namespace
 
-int64_t Packer::MostSegmentBytes() const {
+int64_t Packer::MostSegmentBytes(const TopicCore& topic) const {
+  return MostSegmentBytesOf(topic, MostSegmentBytesInStore());
+}
+
+int64_t Packer::MostSegmentBytesInStore() const {
   const uint64_t budget = context_.options.store_bytes;
   if (budget == 0) return INT64_MAX;
   size_t partitions = 0;
@@ -139,7 +143,7 @@ int64_t Packer::MostSegmentBytes() const {
 bool Packer::StartPack() {
   auto work = std::make_shared<PackWork>();
   uint64_t bytes = 0;
-  const int64_t most_segment_bytes = MostSegmentBytes();
+  const int64_t most_segment_bytes = MostSegmentBytesInStore();
   while (!queue_.empty() && bytes < kPackBytes) {
     PartitionCore& partition = *queue_.front();
     PackItem item;

@@ -1,6 +1,8 @@
 #include "storage/packer.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "base/check.h"
 
@@ -228,6 +230,16 @@ Checkpoint Packer::BuildCheckpoint(bool clean) const {
   return checkpoint;
 }
 
+void Packer::NoteCheckpointed(const Checkpoint& checkpoint) {
+  std::map<std::pair<base::Uuid, int32_t>, int64_t> active_bases;
+  for (const CheckpointEntry& entry : checkpoint.entries)
+    active_bases[{entry.topic_id, entry.partition}] = entry.active_base_offset;
+  ForEachPartition(topics_, [&](PartitionCore& partition) {
+    const auto found = active_bases.find({partition.topic().description().id, partition.index()});
+    if (found != active_bases.end()) partition.checkpointed_active_base = found->second;
+  });
+}
+
 void Packer::StartCheckpoint() {
   job_ = Job::checkpoint;
   checkpoint_wanted_ = false;
@@ -242,6 +254,7 @@ void Packer::StartCheckpoint() {
           return;
         }
         ++context_.stats.checkpoints;
+        NoteCheckpointed(*checkpoint);
         journal_.Release(*checkpoint);
       });
 }
@@ -254,6 +267,7 @@ Status Packer::WriteCheckpointNow(bool clean) {
     return written;
   }
   ++context_.stats.checkpoints;
+  NoteCheckpointed(checkpoint);
   journal_.Release(checkpoint);
   return {};
 }

@@ -55,6 +55,11 @@ class Packer {
   // The last checkpoint of a clean stop, or the first of an opening: written here and now.
   Status WriteCheckpointNow(bool clean);
 
+  // What a segment of a topic may take, by its settings and the byte budgets.
+  int64_t MostSegmentBytes(const TopicCore& topic) const;
+  // How far compression lags behind.
+  Pressure CurrentPressure() const;
+
   // The active segment takes no more records: what it has is finished, though nothing follows it.
   void RollSoon(PartitionCore& partition);
 
@@ -77,10 +82,9 @@ class Packer {
   void CheckReclaimed(PartitionCore& partition);
   void PackSoon(PartitionCore& partition);
   bool FlushIsDue() const;
-  Pressure CurrentPressure() const;
   int LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const;
 
-  int64_t MostSegmentBytes() const;
+  int64_t MostSegmentBytesInStore() const;
   bool EnsureWriterToFinish(PartitionCore& partition);
   bool StartPack();
   void FinishPack(PackWork& work);
@@ -96,6 +100,7 @@ class Packer {
   void StartCheckpoint();
   CheckpointEntry EntryFor(const PartitionCore& partition) const;
   Checkpoint BuildCheckpoint(bool clean) const;
+  void NoteCheckpointed(const Checkpoint& checkpoint);
 
   Context& context_;
   Journal& journal_;

@@ -133,6 +133,11 @@ class PartitionCore {
   // On the engine clock, of the active segment's first record, or of one that came later. nullopt:
   // there is nothing in it.
   std::optional<int64_t> active_begin_ms;
+  // By the last checkpoint that is durable: recovery must find this segment, and those below are
+  // finished for it.
+  int64_t checkpointed_active_base = -1;
+  // How often compaction has put other files in the place of segments.
+  uint64_t compactions = 0;
   bool roll_wanted = false;  // the next batch begins a segment
   bool in_roll_list = false;
 
@@ -194,6 +199,7 @@ class TopicCore {
 
   // What its partitions' files may take and do; without topic.bytes there is no end to it.
   SpaceLedger space;
+  uint64_t kept_room_bytes = 0;  // of it, what appends leave to compaction
   // Retention's: who gives up a segment for this topic's budget, and what was removed since the
   // files were last counted.
   PartitionCore* victim = nullptr;

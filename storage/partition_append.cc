@@ -21,6 +21,11 @@ bool PartitionCore::StampsArrival() const {
 Status PartitionCore::CheckAdmission(const Record& record) const {
   if (deleted) return Error(ErrorCode::unknown_topic, "the topic was deleted");
   if (!context_.health.ok()) return context_.health;
+  if (topic_.config().compacts() && !record.key) {
+    return Error(ErrorCode::invalid_argument,
+                 "topic " + topic_.description().name +
+                     " is compacted (cleanup.policy), so that each of its records needs a key");
+  }
   uint64_t bytes = record.value ? record.value->size() : 0;
   if (record.key) bytes += record.key->size();
   for (const Header& header : record.headers) {
@@ -47,13 +52,13 @@ Status PartitionCore::CheckAdmission(const Record& record) const {
 }
 
 Status PartitionCore::CheckSpace(uint64_t bytes) const {
-  if (!topic_.space.Fits(bytes)) {
+  if (!topic_.space.Fits(bytes + topic_.kept_room_bytes)) {
     if (context_.can_make_room(&topic_)) return Error(ErrorCode::busy);
     return Error(ErrorCode::disk_full,
                  "topic " + topic_.description().name +
                      " has used up its topic.bytes=" + std::to_string(topic_.config().topic_bytes));
   }
-  if (!context_.space.Fits(bytes))
+  if (!context_.space.Fits(bytes + context_.kept_room_bytes))
     return Error(context_.can_make_room(nullptr) ? ErrorCode::busy : ErrorCode::disk_full);
   return {};
 }

@@ -80,6 +80,7 @@ class ReaderCore {
   std::vector<LostRange> lost_;
 
   std::shared_ptr<OpenSegment> segment_;   // the one that is being read
+  uint64_t compactions_ = 0;               // of the partition, when that was chosen
   std::optional<uint64_t> file_position_;  // of the next batch in it; nullopt: to be looked up
   OffsetChain chain_;                      // along the batches up to there
   std::string damage_;                     // met behind the last batch that was in order

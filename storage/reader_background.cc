@@ -34,6 +34,7 @@ void ReaderCore::OpenInBackground(int64_t base_offset) {
   pending_->base_offset = base_offset;
   const SegmentEnd end = partition_.EndOf(base_offset);
   pending_->limit = end.log_bytes;
+  pending_->compactions = partition_.compactions;
   auto pending = pending_;
   io::FileSystem& files = context_.environment.files;
   context_.environment.worker.Submit(
@@ -110,9 +111,10 @@ Result<ReaderCore::Step> ReaderCore::TakeOpened(Pending& pending) {
     ForgetSegment();
     return Step::again;
   }
-  if (pending.limit != partition_.EndOf(pending.base_offset).log_bytes) {
+  const bool grown = pending.limit != partition_.EndOf(pending.base_offset).log_bytes;
+  if (grown || pending.compactions != partition_.compactions) {
     // It has grown, and may have been rolled: what was known of the place in it may now be taken
-    // for one in the segment behind it.
+    // for one in the segment behind it. Or other files may be in its place.
     ForgetSegment();
     return Step::again;
   }

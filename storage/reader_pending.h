@@ -24,6 +24,7 @@ struct ReaderCore::Pending {
   std::shared_ptr<Pending> self;  // while the loop has it
   // open
   int64_t base_offset = 0;
+  uint64_t compactions = 0;       // of the partition, then
   std::optional<uint64_t> limit;  // as far as it was flushed then, if it was the active one
   std::unique_ptr<OpenSegment> opened;
   // search

@@ -39,6 +39,7 @@ ReaderCore::Step ReaderCore::UseSegment(int64_t base_offset, SegmentEntry& entry
     return Step::pending;
   }
   segment_ = entry.opened;
+  compactions_ = partition_.compactions;
   if (!file_position_) LookUp();
   return Step::again;
 }
@@ -218,6 +219,12 @@ Result<ReaderCore::Step> ReaderCore::Deliver(const record::BatchHeader& header,
 
 Result<ReaderCore::Step> ReaderCore::LeaveSegment() {
   if (time_hint_) return DropTimeHint();  // the batch that it names has not come
+  // Compacted meanwhile, perhaps: this one may be gone, or have other files. It was read to its end
+  // all the same, and what follows it is looked up anew.
+  if (compactions_ != partition_.compactions) {
+    ForgetSegment();
+    return Step::again;
+  }
   auto entry = partition_.segments().find(segment_->base_offset);
   const bool changed = entry != partition_.segments().end() && entry->second.opened != segment_;
   const int64_t base_offset = segment_->base_offset;

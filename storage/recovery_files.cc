@@ -5,6 +5,7 @@
 
 #include "storage/recovery.h"
 #include "storage/segment.h"
+#include "storage/segment_swap.h"
 
 namespace tidemark::storage {
 
@@ -48,6 +49,7 @@ Status Recovery::EnsureFolder(PartitionCore& partition) {
 
 Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntry* entry) {
   io::FileSystem& files = context_.environment.files;
+  if (Status settled = SettleSwaps(files, partition.folder()); !settled.ok()) return settled;
   auto bases = ListSegments(files, partition.folder());
   if (!bases) return bases.error();
   if (Status folder = EnsureFolder(partition); !folder.ok()) return folder;
@@ -96,6 +98,7 @@ Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntr
 
 Status Recovery::RestoreByScan(PartitionCore& partition) {
   io::FileSystem& files = context_.environment.files;
+  if (Status settled = SettleSwaps(files, partition.folder()); !settled.ok()) return settled;
   auto bases = ListSegments(files, partition.folder());
   if (!bases) return bases.error();
   Status folder = EnsureFolder(partition);

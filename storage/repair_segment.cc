@@ -10,12 +10,12 @@
 namespace tidemark::storage {
 namespace {
 
-constexpr uint64_t kCopyBytes = uint64_t{1} << 20;
+constexpr uint64_t kRewriteBytes = uint64_t{1} << 20;
 
 Status CopyRange(io::File& from, uint64_t position, uint64_t bytes, io::File& to, uint64_t at) {
-  std::vector<std::byte> buffer(std::min(bytes, kCopyBytes));
+  std::vector<std::byte> buffer(std::min(bytes, kRewriteBytes));
   for (uint64_t done = 0; done < bytes;) {
-    const base::MutableByteSpan piece(buffer.data(), std::min(bytes - done, kCopyBytes));
+    const base::MutableByteSpan piece(buffer.data(), std::min(bytes - done, kRewriteBytes));
     const auto read = from.ReadAt(position + done, piece);
     if (!read) return read.error();
     if (*read < piece.size()) return Error(ErrorCode::io_error, from.path() + ": got shorter");
@@ -86,7 +86,13 @@ Status SegmentRepair::MendSeal(int64_t base_offset, const LogDigest& digest) {
   if (found.newer) return {};
   const AppendTimes appended =
       found.seal ? found.seal->appended : AppendTimes{engine_clock_ms_, engine_clock_ms_};
-  const auto seal = MakeSeal(files_, folder_, base_offset, digest, owner, appended);
+  auto seal = MakeSeal(files_, folder_, base_offset, digest, owner, appended);
+  if (seal && found.seal && found.seal->compacted) {
+    // What was lost makes nothing dirty.
+    seal->compacted = found.seal->compacted;
+    seal->compacted->clean_end_offset =
+        std::clamp(seal->compacted->clean_end_offset, seal->base_offset, seal->end_offset);
+  }
   if (!seal || seal == found.seal) return {};
   std::string fault = found.fault.empty() ? "there was none" : found.fault;
   if (found.seal) {

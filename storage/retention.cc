@@ -118,10 +118,14 @@ void Retention::CheckLimits() {
   for (const auto& topic : topics_) {
     if (topic->deleted) continue;
     const TopicConfig& config = topic->config();
-    const bool limited = config.retention_ms >= 0 || config.retention_bytes >= 0;
-    if (limited || config.segment_ms < kLongSegmentMs) due_us_ = context_.now_us + kCheckUs;
+    const bool limited =
+        config.deletes() && (config.retention_ms >= 0 || config.retention_bytes >= 0);
+    const bool compacted_in_time = config.compacts() && config.max_compaction_lag_ms < INT64_MAX;
+    if (limited || compacted_in_time || config.segment_ms < kLongSegmentMs)
+      due_us_ = context_.now_us + kCheckUs;
     for (const auto& partition : topic->partitions()) {
       RollIfDue(*partition);
+      if (!config.deletes()) continue;
       if (config.retention_ms >= 0) KeepTime(*partition);
       if (config.retention_bytes >= 0) KeepBytes(*partition);
     }
@@ -137,7 +141,10 @@ void Retention::RollIfDue(PartitionCore& partition) {
   if (!begin_ms) return;
   const TopicConfig& config = partition.topic().config();
   int64_t span_ms = config.segment_ms;
-  if (config.retention_ms >= 0) span_ms = std::min(span_ms, config.retention_ms);
+  if (config.deletes() && config.retention_ms >= 0)
+    span_ms = std::min(span_ms, config.retention_ms);
+  // The active segment cannot be compacted.
+  if (config.compacts()) span_ms = std::min(span_ms, config.max_compaction_lag_ms);
   if (context_.EngineClockMs() - *begin_ms >= span_ms) packer_.RollSoon(partition);
 }
 
@@ -216,13 +223,7 @@ void Retention::FinishRemoval(const Removal& removal) {
   for (const Removal::Segment& segment : removal.segments) {
     if (!segment.removed) continue;
     ++context_.stats.segments_removed;
-    removed_bytes_ += segment.bytes;
-    removal.partition->topic().removed_bytes += segment.bytes;
-    if (segment.opened.use_count() > 1) {
-      pinned_.push_back({segment.opened, removal.partition, segment.bytes});
-    } else {
-      removal.partition->CreditSpace(segment.bytes);
-    }
+    CreditWhenReleased(*removal.partition, segment.opened, segment.bytes);
   }
   if (removal.status.ok() || told_failure_) return;
   told_failure_ = true;

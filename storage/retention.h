@@ -34,6 +34,10 @@ class Retention {
   void Advance();
   // When Advance() has to be called at the latest; INT64_MAX: not by itself.
   int64_t next_due_us() const;
+  // Files of a segment were removed, or replaced: what they took is free when no reader has them
+  // open any more.
+  void CreditWhenReleased(PartitionCore& partition, const std::shared_ptr<OpenSegment>& segment,
+                          uint64_t bytes);
   // A topic's limits have changed.
   void LookSoon() { due_us_ = context_.now_us; }
   // Counts what a topic's files take against its budget, at once. Blocks.

@@ -30,12 +30,13 @@ bool IsDue(uint64_t budget_bytes, uint64_t removed_bytes) {
 void Retention::MakeRoom() {
   if (working_) return;
   const uint64_t budget = context_.options.store_bytes;
-  MakeRoomIn(context_.space, budget != 0 ? budget / kBudgetHeadroomShare : kDiskHeadroomBytes,
-             nullptr, &victim_);
+  const uint64_t headroom = budget != 0 ? budget / kBudgetHeadroomShare : kDiskHeadroomBytes;
+  MakeRoomIn(context_.space, headroom + context_.kept_room_bytes, nullptr, &victim_);
   for (const auto& topic : topics_) {
     const uint64_t topic_budget = topic->budget_bytes();
     if (topic->deleted || topic_budget == 0) continue;
-    MakeRoomIn(topic->space, topic_budget / kBudgetHeadroomShare, topic.get(), &topic->victim);
+    MakeRoomIn(topic->space, topic_budget / kBudgetHeadroomShare + topic->kept_room_bytes,
+               topic.get(), &topic->victim);
   }
 }
 
@@ -87,6 +88,18 @@ PartitionCore* Retention::FindVictim(const TopicCore* only) {
     }
   }
   return all_are_dated ? oldest : nullptr;
+}
+
+// `segment`: the last that this side holds, if any.
+void Retention::CreditWhenReleased(PartitionCore& partition,
+                                   const std::shared_ptr<OpenSegment>& segment, uint64_t bytes) {
+  removed_bytes_ += bytes;
+  partition.topic().removed_bytes += bytes;
+  if (segment.use_count() > 1) {
+    pinned_.push_back({segment, &partition, bytes});
+  } else {
+    partition.CreditSpace(bytes);
+  }
 }
 
 void Retention::CreditUnpinned() {

@@ -34,6 +34,7 @@ uint64_t HashOf(const Finding& finding) {
 
 struct Scrubber::Segment {
   Place place;
+  uint64_t compactions = 0;  // of the partition, when that was described
   SegmentToCheck what;
   std::optional<SegmentCheck> check;  // the worker's while a piece is with it
   int64_t began_us = 0;               // the piece
@@ -58,7 +59,7 @@ void Scrubber::Stop() {
 
 void Scrubber::Advance() {
   // A deleted file that is still open takes room on the disk.
-  if (segment_ && !reading_ && IsGone(segment_->place)) LeaveSegment();
+  if (segment_ && !reading_ && IsGone(*segment_)) LeaveSegment();
   if (!MayWork() || context_.now_us < due_us_) return;
   if (!in_round_ && !BeginRound()) return;
   if (!segment_ && !BeginSegment()) return;
@@ -96,8 +97,10 @@ std::optional<Scrubber::Place> Scrubber::FirstFrom(const Place& place) const {
   return first;
 }
 
-bool Scrubber::IsGone(const Place& place) const {
-  return topics_[place.topic]->deleted ||
+// Or has, perhaps, other files by now.
+bool Scrubber::IsGone(const Segment& segment) const {
+  const Place& place = segment.place;
+  return topics_[place.topic]->deleted || PartitionAt(place).compactions != segment.compactions ||
          !PartitionAt(place).segments().contains(place.base_offset);
 }
 
@@ -137,6 +140,7 @@ bool Scrubber::BeginSegment() {
   }
   segment_ = std::make_shared<Segment>();
   segment_->place = *place;
+  segment_->compactions = PartitionAt(*place).compactions;
   segment_->what = Describe(*place);
   context_.scrub_memory_bytes = kMemoryBytes;
   return true;
@@ -153,7 +157,8 @@ SegmentToCheck Scrubber::Describe(const Place& place) const {
           partition.EndOf(place.base_offset),
           static_cast<uint32_t>(topic.config().index_interval_bytes),
           /*finished=*/rolled,
-          rolled};
+          rolled,
+          /*log_path=*/""};
 }
 
 void Scrubber::LeaveSegment() {
@@ -189,7 +194,7 @@ void Scrubber::TakePiece() {
   const uint64_t pause_us =
       std::max(segment_->bytes, kLeastBytes) * kSecondUs / context_.options.scrub_bytes_per_second;
   due_us_ = segment_->began_us + static_cast<int64_t>(pause_us);
-  if (stopped_ || IsGone(segment_->place)) return LeaveSegment();
+  if (stopped_ || IsGone(*segment_)) return LeaveSegment();
   if (!segment_->check->done()) return;
   for (const Finding& finding : segment_->check->findings()) Tell(finding);
   LeaveSegment();

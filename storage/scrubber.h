@@ -47,7 +47,7 @@ class Scrubber {
   template <typename Visit>
   void ForEachSegmentFrom(Place place, const Visit& visit) const;
   std::optional<Place> FirstFrom(const Place& place) const;
-  bool IsGone(const Place& place) const;
+  bool IsGone(const Segment& segment) const;
   bool BeginRound();
   bool BeginSegment();
   SegmentToCheck Describe(const Place& place) const;

@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::string_view kMagic = "TMSEALED";
 static_assert(kMagic.size() == kMagicBytes);
+constexpr uint32_t kPlainVersion = 1;
+constexpr uint32_t kCompactedVersion = 2;
+static_assert(kSealVersion == kCompactedVersion);
 // Magic, version, and the checksum at the end: where every version has them.
 constexpr size_t kLeastBytes = kMagicBytes + sizeof(uint32_t) + kChecksumBytes;
 
@@ -28,6 +31,11 @@ void GetSum(FieldReader* reader, FileSum* sum) {
 bool OffsetsHold(const Seal& seal) {
   if (seal.base_offset < 0 || seal.end_offset <= seal.base_offset) return false;
   return seal.end_offset - 1 - seal.base_offset <= std::numeric_limits<int32_t>::max();
+}
+
+bool CompactionHolds(const Seal& seal) {
+  return !seal.compacted || (seal.compacted->clean_end_offset >= seal.base_offset &&
+                             seal.compacted->clean_end_offset <= seal.end_offset);
 }
 
 bool LengthsHold(const Seal& seal) {
@@ -48,16 +56,17 @@ bool BlocksHold(const Seal& seal, uint64_t block_count) {
 }  // namespace
 
 bool IsSound(const Seal& seal) {
-  return OffsetsHold(seal) && LengthsHold(seal) && BlocksHold(seal, seal.block_checksums.size());
+  return OffsetsHold(seal) && CompactionHolds(seal) && LengthsHold(seal) &&
+         BlocksHold(seal, seal.block_checksums.size());
 }
 
 std::vector<std::byte> EncodeSeal(const Seal& seal) {
   TIDEMARK_CHECK(IsSound(seal));
   const auto block_count = static_cast<uint32_t>(seal.block_checksums.size());
-  std::vector<std::byte> bytes(SealBytes(block_count));
+  std::vector<std::byte> bytes(SealBytes(block_count, seal.compacted.has_value()));
   FieldWriter writer(bytes.data());
   writer.Put(kMagic);
-  writer.Put(kSealVersion);
+  writer.Put(seal.compacted ? kCompactedVersion : kPlainVersion);
   writer.Put(seal.owner.partition);
   writer.Put(seal.owner.topic_id);
   writer.Put(seal.base_offset);
@@ -76,6 +85,10 @@ std::vector<std::byte> EncodeSeal(const Seal& seal) {
   writer.Put(seal.block_bytes);
   writer.Put(block_count);
   TIDEMARK_CHECK(writer.written() == kSealHeaderBytes);
+  if (seal.compacted) {
+    writer.Put(seal.compacted->clean_end_offset);
+    writer.Put(seal.compacted->last_delete_horizon_ms);
+  }
   for (const uint64_t checksum : seal.block_checksums) writer.Put(checksum);
   writer.PutChecksum();
   return bytes;
@@ -93,7 +106,9 @@ Result<Seal> DecodeSeal(base::ByteSpan bytes) {
                                              " is newer than this program, which knows " +
                                              std::to_string(kSealVersion));
   }
-  if (version != kSealVersion || bytes.size() < SealBytes(0)) return Corrupt("it is no version 1");
+  const bool compacted = version == kCompactedVersion;
+  if (version < kPlainVersion || bytes.size() < SealBytes(0, compacted))
+    return Corrupt("it is too short for one, or of a version that was never there");
   Seal seal;
   uint32_t block_count = 0;
   reader.Get(&seal.owner.partition);
@@ -111,8 +126,12 @@ Result<Seal> DecodeSeal(base::ByteSpan bytes) {
   reader.Get(&seal.log_bytes);
   reader.Get(&seal.block_bytes);
   reader.Get(&block_count);
-  if (!OffsetsHold(seal) || !LengthsHold(seal) || !BlocksHold(seal, block_count) ||
-      bytes.size() != SealBytes(block_count))
+  if (compacted) {
+    reader.Get(&seal.compacted.emplace().clean_end_offset);
+    reader.Get(&seal.compacted->last_delete_horizon_ms);
+  }
+  if (!OffsetsHold(seal) || !CompactionHolds(seal) || !LengthsHold(seal) ||
+      !BlocksHold(seal, block_count) || bytes.size() != SealBytes(block_count, compacted))
     return Corrupt("it contradicts itself");
   seal.block_checksums.resize(block_count);
   for (uint64_t& checksum : seal.block_checksums) reader.Get(&checksum);

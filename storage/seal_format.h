@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <vector>
 
 #include "base/bytes.h"
@@ -13,7 +15,8 @@
 
 namespace tidemark::storage {
 
-inline constexpr uint32_t kSealVersion = 1;
+// 2 is that of a compacted segment; others are written as version 1.
+inline constexpr uint32_t kSealVersion = 2;
 // One checksum of the log covers so many bytes: damage is told to within 1 MiB, and the seal of a
 // segment of 16 MiB takes 280 bytes.
 inline constexpr uint32_t kSealBlockBytes = uint32_t{1} << 20;
@@ -39,6 +42,15 @@ struct AppendTimes {
   bool operator==(const AppendTimes&) const = default;
 };
 
+// What compaction has done for a segment.
+struct CompactedPart {
+  // Below it no record has a later one of its key below it, in this segment and in all before.
+  int64_t clean_end_offset = 0;
+  // When the last of its dated tombstones may go; INT64_MIN: there are none.
+  int64_t last_delete_horizon_ms = std::numeric_limits<int64_t>::min();
+  bool operator==(const CompactedPart&) const = default;
+};
+
 struct Seal {
   SegmentOwner owner;
   int64_t base_offset = 0;
@@ -52,6 +64,7 @@ struct Seal {
   FileSum offset_index;
   FileSum time_index;
   uint32_t block_bytes = kSealBlockBytes;
+  std::optional<CompactedPart> compacted;
   std::vector<uint64_t> block_checksums;  // of the log, the last block is what is left
   bool operator==(const Seal&) const = default;
 };
@@ -60,13 +73,15 @@ constexpr uint64_t SealBlocks(uint64_t log_bytes, uint32_t block_bytes) {
   return log_bytes / block_bytes + (log_bytes % block_bytes != 0 ? 1 : 0);
 }
 inline constexpr size_t kSealHeaderBytes = 144;
-constexpr size_t SealBytes(size_t blocks) {
-  return kSealHeaderBytes + blocks * sizeof(uint64_t) + sizeof(uint64_t);
+inline constexpr size_t kCompactedPartBytes = 16;
+constexpr size_t SealBytes(size_t blocks, bool compacted = false) {
+  return kSealHeaderBytes + (compacted ? kCompactedPartBytes : 0) + blocks * sizeof(uint64_t) +
+         sizeof(uint64_t);
 }
 // More is no seal. (Kafka's positions end at 2 GiB, where a single batch may begin that ends below
 // 4 GiB.)
 inline constexpr uint64_t kMaxSealBlocks = (uint64_t{4} << 30) / kSealBlockBytes;
-inline constexpr uint64_t kMaxSealBytes = SealBytes(kMaxSealBlocks);
+inline constexpr uint64_t kMaxSealBytes = SealBytes(kMaxSealBlocks, true);
 
 // Whether lengths, counts and offsets fit each other: only such a seal can be encoded.
 bool IsSound(const Seal& seal);

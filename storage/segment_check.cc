@@ -6,8 +6,9 @@
 namespace tidemark::storage {
 namespace {
 
-SurveyOptions WithDigest(SurveyOptions options, bool digest) {
+SurveyOptions For(const SegmentToCheck& segment, SurveyOptions options, bool digest) {
   options.digest = digest;
+  options.log_path = segment.log_path;
   return options;
 }
 
@@ -18,7 +19,7 @@ SegmentCheck::SegmentCheck(io::FileSystem& files, SegmentToCheck segment, Survey
       seal_(segment_.rolled ? FindSeal(files, segment_.folder, segment_.base_offset, segment_.owner)
                             : FoundSeal()),
       surveyor_(files, segment_.folder, segment_.base_offset, segment_.end,
-                WithDigest(options, seal_.seal.has_value())) {
+                For(segment_, options, seal_.seal.has_value())) {
   if (!segment_.finished) return;
   const auto path = [this](SegmentFile kind) {
     return SegmentPath(segment_.folder, segment_.base_offset, kind);
@@ -39,7 +40,8 @@ uint64_t SegmentCheck::Step(uint64_t most_bytes) {
 
 void SegmentCheck::Conclude() {
   done_ = true;
-  const std::string path = SegmentPath(segment_.folder, segment_.base_offset, SegmentFile::log);
+  std::string path = segment_.log_path;
+  if (path.empty()) path = SegmentPath(segment_.folder, segment_.base_offset, SegmentFile::log);
   const std::optional<uint64_t> wanted_bytes = segment_.end.log_bytes;
   if (survey().unreadable) {
     Add(Finding::Kind::unreadable, path, survey().unreadable->ToString());

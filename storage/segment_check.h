@@ -22,8 +22,9 @@ struct SegmentToCheck {
   int64_t base_offset = 0;
   SegmentEnd end;
   uint32_t index_interval_bytes = 0;
-  bool finished = false;  // nothing more is written to it, so that its indexes are complete
-  bool rolled = false;    // another segment follows, so that its seal counts
+  bool finished = false;      // nothing more is written to it, so that its indexes are complete
+  bool rolled = false;        // another segment follows, so that its seal counts
+  std::string log_path = {};  // of the log that counts; empty: it has its place
 };
 
 class SegmentCheck {

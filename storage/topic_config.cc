@@ -40,25 +40,25 @@ constexpr Range kRetentionBytes{-1, std::numeric_limits<int64_t>::max()};
 constexpr int64_t kLeastTopicBytes = int64_t{1} << 20;
 constexpr Range kTopicBytes{-1, std::numeric_limits<int64_t>::max()};
 constexpr Range kRetentionPriority{-1000, 1000};
+constexpr Range kMinCompactionLagMs{0, std::numeric_limits<int64_t>::max()};
+// Below a second nearly every batch would become a segment.
+constexpr Range kMaxCompactionLagMs{1000, std::numeric_limits<int64_t>::max()};
+// Added to a clock.
+constexpr Range kDeleteRetentionMs{0, std::numeric_limits<int64_t>::max() / 2};
 
 // Kafka's topic settings that this version does not honour.
-constexpr std::array<std::string_view, 21> kNotHonoured{
-    "cleanup.policy",
+constexpr std::array<std::string_view, 16> kNotHonoured{
     "compression.gzip.level",
     "compression.lz4.level",
-    "delete.retention.ms",
     "file.delete.delay.ms",
     "flush.messages",
     "follower.replication.throttled.replicas",
     "leader.replication.throttled.replicas",
     "local.retention.bytes",
     "local.retention.ms",
-    "max.compaction.lag.ms",
     "message.downconversion.enable",
     "message.format.version",
     "message.timestamp.difference.max.ms",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
     "min.insync.replicas",
     "preallocate",
     "remote.storage.enable",
@@ -140,6 +140,58 @@ Status SetTopicBytes(std::string_view key, std::string_view value, int64_t* sett
   return set;
 }
 
+// A list in Kafka's eyes: the order is the user's, and twice the same is once.
+Status SetCleanupPolicy(std::string_view key, std::string_view value, CleanupPolicy* setting) {
+  bool removes = false;
+  bool compacts = false;
+  for (std::string_view left = value;;) {
+    const size_t comma = left.find(',');
+    std::string_view word = left.substr(0, comma);
+    word.remove_prefix(std::min(word.find_first_not_of(' '), word.size()));
+    word = word.substr(0, word.find_last_not_of(' ') + 1);
+    if (word != "delete" && word != "compact")
+      return Invalid(key, value, "delete, compact, or compact,delete");
+    removes = removes || word == "delete";
+    compacts = compacts || word == "compact";
+    if (comma == std::string_view::npos) break;
+    left = left.substr(comma + 1);
+  }
+  *setting = !compacts ? CleanupPolicy::remove
+             : removes ? CleanupPolicy::compact_and_remove
+                       : CleanupPolicy::compact;
+  return {};
+}
+
+std::string NameOf(CleanupPolicy policy) {
+  switch (policy) {
+    case CleanupPolicy::remove:
+      return "delete";
+    case CleanupPolicy::compact:
+      return "compact";
+    case CleanupPolicy::compact_and_remove:
+      return "compact,delete";
+  }
+  return "";
+}
+
+Status SetRatio(std::string_view key, std::string_view value, double* setting) {
+  double ratio = -1;
+  const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), ratio);
+  // (written so that what is no number fails, too)
+  const bool within = ratio >= 0 && ratio <= 1;
+  if (failure != std::errc() || end != value.data() + value.size() || !within)
+    return Invalid(key, value, "a number from 0 to 1");
+  *setting = ratio == 0 ? 0 : ratio;  // no "-0"
+  return {};
+}
+
+// As short as reads back the same.
+std::string TextOf(double ratio) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), ratio).ptr;
+  return {text.data(), end};
+}
+
 }  // namespace
 
 Status TopicConfig::Set(std::string_view key, std::string_view value) {
@@ -171,6 +223,14 @@ Status TopicConfig::Set(std::string_view key, std::string_view value) {
   if (key == "retention.ms") return SetNumber(key, value, kRetentionMs, &retention_ms);
   if (key == "retention.bytes") return SetNumber(key, value, kRetentionBytes, &retention_bytes);
   if (key == "topic.bytes") return SetTopicBytes(key, value, &topic_bytes);
+  if (key == "cleanup.policy") return SetCleanupPolicy(key, value, &cleanup_policy);
+  if (key == "min.cleanable.dirty.ratio") return SetRatio(key, value, &min_cleanable_dirty_ratio);
+  if (key == "min.compaction.lag.ms")
+    return SetNumber(key, value, kMinCompactionLagMs, &min_compaction_lag_ms);
+  if (key == "max.compaction.lag.ms")
+    return SetNumber(key, value, kMaxCompactionLagMs, &max_compaction_lag_ms);
+  if (key == "delete.retention.ms")
+    return SetNumber(key, value, kDeleteRetentionMs, &delete_retention_ms);
   if (key == "when.full") return SetWord(key, value, kWhenFull, &when_full);
   if (key == "retention.priority") {
     return SetNumber(key, value, kRetentionPriority, &retention_priority);
@@ -200,6 +260,11 @@ std::vector<std::pair<std::string, std::string>> TopicConfig::ToPairs() const {
       {"retention.ms", std::to_string(retention_ms)},
       {"retention.bytes", std::to_string(retention_bytes)},
       {"topic.bytes", std::to_string(topic_bytes)},
+      {"cleanup.policy", NameOf(cleanup_policy)},
+      {"min.cleanable.dirty.ratio", TextOf(min_cleanable_dirty_ratio)},
+      {"min.compaction.lag.ms", std::to_string(min_compaction_lag_ms)},
+      {"max.compaction.lag.ms", std::to_string(max_compaction_lag_ms)},
+      {"delete.retention.ms", std::to_string(delete_retention_ms)},
       {"when.full", kWhenFull.NameOf(when_full)},
       {"retention.priority", std::to_string(retention_priority)},
   };

@@ -82,6 +82,7 @@ Status EngineCore::MakePartitions(TopicCore& topic, int32_t count) {
 // The manifest names them.
 void EngineCore::NotePartitionsMade(TopicCore& topic, int32_t count) {
   retention_->LookSoon();
+  compaction_->LookSoon();
   context_.space.Settle(0, static_cast<uint64_t>(count) * kPartitionFilesBytes);
   packer_->RequestCheckpoint();
   retention_->Count(topic);
@@ -167,6 +168,7 @@ Status EngineCore::AlterTopic(std::string_view name, const TopicConfig& config) 
   if (!saved.ok()) topic->set_config(before);
   retention_->LookSoon();
   if (saved.ok()) retention_->Count(*topic);
+  compaction_->LookSoon();
   return saved;
 }
 
@@ -192,6 +194,7 @@ void EngineCore::FinishDeletions() {
   if (!deletions_ready() || !packer_->idle() || committer_->in_flight() || !context_.health.ok())
     return;
   if (retention_ && !retention_->idle()) return;
+  if (compaction_ && !compaction_->idle()) return;
   std::vector<TopicCore*> ready;
   for (TopicCore* topic : deleting_) {
     if (std::find(doomed_.begin(), doomed_.end(), topic) == doomed_.end()) ready.push_back(topic);
@@ -201,6 +204,7 @@ void EngineCore::FinishDeletions() {
       packer_->Forget(*partition);
       committer_->Forget(*partition);
       if (retention_) retention_->Forget(*partition);
+      if (compaction_) compaction_->Forget(*partition);
       partition->DropRuns();
       partition->segments().clear();
     }

@@ -12,6 +12,7 @@
 #include "storage/manifest.h"
 #include "storage/segment_check.h"
 #include "storage/verify_journal.h"
+#include "storage/verify_plan.h"
 
 namespace tidemark::storage {
 namespace {
@@ -46,20 +47,15 @@ class VerifyPass {
   Result<VerifyReport> Run();
 
  private:
-  // One partition, and what is to be read of it.
-  struct Part {
-    const TopicDescription* topic = nullptr;
-    int32_t partition = 0;
-    std::string folder;
-    Result<std::vector<int64_t>> bases = std::vector<int64_t>();
-    const CheckpointEntry* entry = nullptr;
-    std::map<int64_t, SegmentResult> segments;  // by base offset
+  // One partition, and what was read of it.
+  struct Part : PartitionPlan {
+    std::map<int64_t, SegmentResult> results;  // by base offset
   };
 
   Status ReadManifestFiles();
-  void PlanPartition(const TopicDescription& topic, int32_t partition);
-  void PlanSegments(Part& part);
+  void Plan(const TopicDescription& topic, int32_t partition, Part* part);
   void CheckSegments();
+  void CheckChangedAgain();
   void CheckSegment(SegmentResult& segment);
   void VerifyPartition(const Part& part);
   void VerifySegments(const Part& part);
@@ -124,9 +120,10 @@ Result<VerifyReport> VerifyPass::Run() {
   }
   for (const TopicDescription& topic : manifest_.topics) {
     for (int32_t partition = 0; partition < topic.partitions; ++partition)
-      PlanPartition(topic, partition);
+      Plan(topic, partition, &parts_.emplace_back());
   }
   CheckSegments();
+  if (report_.in_use) CheckChangedAgain();
   for (const Part& part : parts_) VerifyPartition(part);
   if (verifier) verifier->ReadCommits(&tails_);
   ForgetGivenUp();
@@ -145,51 +142,14 @@ Status VerifyPass::ReadManifestFiles() {
 
 // --- Reading ---
 
-void VerifyPass::PlanPartition(const TopicDescription& topic, int32_t partition) {
-  Part& part = parts_.emplace_back();
-  part.topic = &topic;
-  part.partition = partition;
-  part.folder = PartitionFolder(options_.data_dir, topic.name, partition);
-  if (checkpoint_) {
-    for (const CheckpointEntry& candidate : checkpoint_->entries) {
-      if (candidate.topic_id == topic.id && candidate.partition == partition)
-        part.entry = &candidate;
-    }
-  }
-  part.bases = ListSegments(files_, part.folder);
-  if (part.bases) PlanSegments(part);
-}
-
-// Without a checkpoint the files are all that is known.
-void VerifyPass::PlanSegments(Part& part) {
-  const bool known = checkpoint_.has_value();
-  const std::vector<int64_t>& bases = *part.bases;
-  if (known && part.entry == nullptr) return;  // the journal holds all that there is of it
-  for (size_t i = 0; i < bases.size(); ++i) {
-    const int64_t base = bases[i];
-    if (known && base > part.entry->active_base_offset) break;
-    if (known && i + 1 < bases.size() && bases[i + 1] <= part.entry->log_start_offset) {
-      Add(Finding::Kind::note, SegmentPath(part.folder, base, SegmentFile::log),
-          "its records are given up; the next opening removes it");
-      continue;
-    }
-    SegmentEnd end;
-    if (known) {
-      end = EndBy(*part.entry, bases, i);
-    } else if (i + 1 < bases.size()) {
-      end.offset_limit = bases[i + 1];
-    }
-    const bool active = known ? base == part.entry->active_base_offset : i + 1 == bases.size();
-    SegmentResult& segment = part.segments[base];
-    segment.segment = {part.topic->name,
-                       {part.topic->id, part.partition},
-                       part.folder,
-                       base,
-                       end,
-                       static_cast<uint32_t>(part.topic->config.index_interval_bytes),
-                       /*finished=*/!active || report_.clean,
-                       /*rolled=*/!active};
-    to_check_.push_back(&segment);
+void VerifyPass::Plan(const TopicDescription& topic, int32_t partition, Part* part) {
+  *part = {PlanPartition(files_, options_.data_dir, topic, partition,
+                         checkpoint_ ? &*checkpoint_ : nullptr, report_.clean),
+           {}};
+  for (const SegmentToCheck& segment : part->segments) {
+    SegmentResult& result = part->results[segment.base_offset];
+    result.segment = segment;
+    to_check_.push_back(&result);
   }
 }
 
@@ -211,6 +171,25 @@ void VerifyPass::CheckSegments() {
   for (size_t i = 1; i < most; ++i) threads.emplace_back(run);
   run();
   for (std::thread& thread : threads) thread.join();
+}
+
+// Somebody has removed or compacted segments while they were read: what that looked like is no
+// damage.
+void VerifyPass::CheckChangedAgain() {
+  constexpr int kMostTimes = 10;
+  for (int times = 0; times < kMostTimes; ++times) {
+    to_check_.clear();
+    next_to_check_ = 0;
+    for (Part& part : parts_) {
+      const bool told =
+          std::any_of(part.results.begin(), part.results.end(),
+                      [](const auto& result) { return !result.second.findings.empty(); });
+      if (told && StampOf(files_, part.folder) != part.stamp)
+        Plan(*part.topic, part.partition, &part);
+    }
+    if (to_check_.empty()) return;
+    CheckSegments();
+  }
 }
 
 void VerifyPass::CheckSegment(SegmentResult& segment) {
@@ -239,7 +218,8 @@ void VerifyPass::VerifyPartition(const Part& part) {
 void VerifyPass::VerifySegments(const Part& part) {
   int64_t held_end = kFirstLogStart;  // offsets below it are held, or told as lost
   if (part.entry != nullptr) held_end = part.entry->log_start_offset;
-  for (const auto& [base, segment] : part.segments) {
+  report_.findings.insert(report_.findings.end(), part.notes.begin(), part.notes.end());
+  for (const auto& [base, segment] : part.results) {
     AddLoss(part, SegmentPath(part.folder, base, SegmentFile::log),
             "no segment holds what stands before it", held_end, base);
     ++report_.segments;
@@ -303,6 +283,7 @@ void VerifyPass::VerifyFolder(const Part& part) {
   }
   for (const io::DirectoryEntry& entry : *entries) {
     const bool is_seal = entry.name.ends_with(".seal");
+    const bool is_cleaned = entry.name.ends_with(".cleaned");
     const bool is_index =
         is_seal || entry.name.ends_with(".index") || entry.name.ends_with(".timeindex");
     const std::string log_name = entry.name.substr(0, entry.name.find('.')) + ".log";
@@ -311,12 +292,14 @@ void VerifyPass::VerifyFolder(const Part& part) {
           return SegmentPath(part.folder, base, SegmentFile::log).ends_with("/" + log_name);
         });
     const bool known = has_log || entry.name == kPartitionMetadataName ||
-                       entry.name == "leader-epoch-checkpoint" || ParseLogName(entry.name);
+                       entry.name == "leader-epoch-checkpoint" || ParseLogName(entry.name) ||
+                       entry.name.ends_with(".swap");  // told already
     if (!known) {
       Add(Finding::Kind::note, io::JoinPath(part.folder, entry.name),
-          is_seal    ? "a seal without its log"
-          : is_index ? "an index without its log"
-                     : "it has no place here");
+          is_seal      ? "a seal without its log"
+          : is_index   ? "an index without its log"
+          : is_cleaned ? "a compaction was cut off; the next opening removes it, or finishes it"
+                       : "it has no place here");
     }
   }
 }

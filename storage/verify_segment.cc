@@ -19,16 +19,18 @@ Result<std::unique_ptr<io::File>> OpenToCheck(io::FileSystem& files, const std::
 
 SegmentSurveyor::SegmentSurveyor(io::FileSystem& files, const std::string& folder,
                                  int64_t base_offset, SegmentEnd end, SurveyOptions options)
-    : base_offset_(base_offset), end_(end), options_(options), chain_(base_offset) {
+    : base_offset_(base_offset), end_(end), options_(std::move(options)), chain_(base_offset) {
   survey_.next_offset = base_offset;
-  if (options.digest) digest_.emplace();
-  auto log = OpenToCheck(files, SegmentPath(folder, base_offset, SegmentFile::log), options.direct);
+  if (options_.digest) digest_.emplace();
+  std::string path = options_.log_path;
+  if (path.empty()) path = SegmentPath(folder, base_offset, SegmentFile::log);
+  auto log = OpenToCheck(files, path, options_.direct);
   if (!log) {
     GiveUp(log.error());
     return;
   }
   log_ = *std::move(log);
-  auto reader = BlockReader::Open(*log_, options.window_bytes);
+  auto reader = BlockReader::Open(*log_, options_.window_bytes);
   if (!reader) {
     GiveUp(reader.error());
     return;

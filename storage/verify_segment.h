@@ -55,6 +55,7 @@ struct SurveyOptions {
   // readers have in the cache stays there.
   bool direct = false;
   uint64_t window_bytes = BlockReader::kWindowBytes;
+  std::string log_path = {};  // empty: where the segment's log has its place
 };
 
 // Opened past the page cache if `direct`, and that is not refused.

@@ -202,6 +202,8 @@ Status Parser::ReadStorage(const toml::node& node) {
        {"memory_bytes", Size(kMinMemoryBytes, &storage.memory_bytes)},
        {"store_bytes", Size(0, &storage.store_bytes)},
        {"scrub_bytes_per_second", Size(0, &storage.scrub_bytes_per_second)},
+       {"compaction_memory_bytes", Size(0, &storage.compaction_memory_bytes)},
+       {"compaction_bytes_per_second", Size(0, &storage.compaction_bytes_per_second)},
        {"scrub_interval_hours", Number(0, kMostScrubHours, &storage.scrub_interval_hours)},
        {"io_engine",
         Text([&](const std::string& text) { return ParseIoEngine(text, &storage.io_engine); })}});

@@ -54,7 +54,8 @@ class Partition {
   // Takes a copy of `record` and returns its offset: the caller is acknowledged when
   // durable_end_offset() has passed it. `durability` decides how soon a commit is started: at the
   // next Poll() (durable), or within flush.ms (buffered). A durable record carries along what was
-  // appended before it. Errors: busy, disk_full (nothing was appended; try again after Poll()),
+  // appended before it. A topic that is compacted takes no record without a key
+  // (invalid_argument). Errors: busy, disk_full (nothing was appended; try again after Poll()),
   // record_too_large, invalid_argument, unknown_topic, stopped.
   Result<int64_t> Append(const Record& record, Durability durability);
   // The same with the topic's default durability.
@@ -187,8 +188,12 @@ struct EngineStats {
   uint64_t memory_bytes = 0;  // counted against EngineOptions::memory_bytes
   uint64_t journal_used_bytes = 0;
   uint64_t journal_capacity_bytes = 0;
-  uint64_t scrubbed_bytes = 0;  // of .log, read by the scrub
-  uint64_t scrub_rounds = 0;    // that have come to their end
+  uint64_t scrubbed_bytes = 0;      // of .log, read by the scrub
+  uint64_t scrub_rounds = 0;        // that have come to their end
+  uint64_t compaction_passes = 0;   // that have come to their end
+  uint64_t compaction_bytes = 0;    // read and written
+  uint64_t compaction_records = 0;  // removed
+  uint64_t segments_compacted = 0;  // that others have replaced
 };
 
 class Engine {

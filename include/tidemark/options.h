@@ -26,6 +26,13 @@ enum class WhenFull : uint8_t {
   drop_oldest,  // its oldest segments go
 };
 
+// What becomes of old records.
+enum class CleanupPolicy : uint8_t {
+  remove,              // "delete": retention.ms and retention.bytes say when
+  compact,             // of each key the last record stays
+  compact_and_remove,  // both
+};
+
 enum class IoEngine : uint8_t { automatic, io_uring, syscalls };
 
 // Options of one data folder while it is open. The journal's size is fixed when the folder is made.
@@ -51,6 +58,13 @@ struct EngineOptions {
   // A round over all segments begins so long after the one before has begun, and not before that
   // one has ended; the first one, seconds after opening.
   uint32_t scrub_interval_hours = 168;
+
+  // Compaction, of topics with cleanup.policy=compact. What a pass may take for its map of keys, 24
+  // bytes each with a quarter to spare, of memory_bytes; 0: an eighth of these. What does not fit
+  // is left to the next pass.
+  uint64_t compaction_memory_bytes = 0;
+  // How much it reads and writes in a second at most; 0: off.
+  uint64_t compaction_bytes_per_second = uint64_t{4} << 20;
 };
 
 inline constexpr uint64_t kMinJournalBytes = uint64_t{4} << 20;
@@ -80,7 +94,13 @@ struct TopicConfig {
   int64_t segment_ms = 604800000;  // segment.ms: a segment takes records for so long (a week)
   int64_t retention_ms = -1;       // retention.ms: since the record was appended; -1: no limit
   int64_t retention_bytes = -1;    // retention.bytes: of a partition's .log files; -1: no limit
-  int64_t topic_bytes = -1;        // topic.bytes: of all the files of its partitions; -1: no limit
+  CleanupPolicy cleanup_policy = CleanupPolicy::remove;  // cleanup.policy: delete, compact, or both
+  // min.cleanable.dirty.ratio: a pass is due when so much of the log was not compacted yet
+  double min_cleanable_dirty_ratio = 0.5;
+  int64_t min_compaction_lag_ms = 0;  // min.compaction.lag.ms: records stay at least so long
+  int64_t max_compaction_lag_ms = INT64_MAX;  // max.compaction.lag.ms: a pass is due at the latest
+  int64_t delete_retention_ms = 86400000;     // delete.retention.ms: of records without a value
+  int64_t topic_bytes = -1;  // topic.bytes: of all the files of its partitions; -1: no limit
   WhenFull when_full = WhenFull::reject;  // when.full: reject, drop_oldest
   int32_t retention_priority = 0;  // retention.priority: of topics that drop, the lower go first
 
@@ -90,6 +110,9 @@ struct TopicConfig {
   Status Set(std::string_view key, std::string_view value);
   // All keys with their present values, in a fixed order.
   std::vector<std::pair<std::string, std::string>> ToPairs() const;
+
+  bool compacts() const { return cleanup_policy != CleanupPolicy::remove; }
+  bool deletes() const { return cleanup_policy != CleanupPolicy::compact; }
 
   bool operator==(const TopicConfig&) const = default;
 };

@@ -162,6 +162,7 @@ int Soak(const Arguments& arguments) {
     sum.openings += outcome.openings;
     sum.records += outcome.records;
     sum.checkpoints += outcome.checkpoints;
+    sum.segments_compacted += outcome.segments_compacted;
     for (const auto& [kind, count] : outcome.trouble) sum.trouble[kind] += count;
   }
   seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -169,7 +170,7 @@ int Soak(const Arguments& arguments) {
   std::string text = number(runs) + " runs from seed " + number(arguments.first) + ": " +
                      number(sum.crash_points) + " crash points, " + number(sum.openings) +
                      " openings, " + number(sum.records) + " records, " + number(sum.checkpoints) +
-                     " checkpoints";
+                     " checkpoints, " + number(sum.segments_compacted) + " compacted segments";
   for (const auto& [kind, count] : sum.trouble) text += ", " + number(count) + " " + kind;
   std::printf("%s in %.1f s: %.0f crash points and %.0f runs a minute; nothing was broken\n",
               text.c_str(), seconds, static_cast<double>(sum.crash_points) / seconds * 60,

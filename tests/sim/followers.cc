@@ -104,7 +104,8 @@ bool Simulation::CheckFound(const Target& target, const Follower& follower, int6
   if (world_.disk.wrong_reads() != follower.wrong_reads_before) return true;
   target.expected->ForEach(0, found, [&](int64_t offset, const ModelRecord& record) {
     if (record.hole || record.damaged || offset < target.expected->given_up ||
-        !record.timestamp_ms || *record.timestamp_ms < follower.wanted_ms)
+        !record.timestamp_ms || *record.timestamp_ms < follower.wanted_ms ||
+        MayBeMissing(target, offset, offset + 1))
       return true;
     return Fail(target.name + ": a search for time " + std::to_string(follower.wanted_ms) +
                 " found offset " + std::to_string(found) + ", but " + std::to_string(offset) +

@@ -77,8 +77,18 @@ void ModelPartition::CutTo(int64_t end_offset) {
     kept -= std::min(end_offset, gap.end_offset) - gap.first_offset;
   }
   records_.resize(static_cast<size_t>(kept));
+  for (auto& [key, offsets] : offsets_of_key_)
+    offsets.erase(std::lower_bound(offsets.begin(), offsets.end(), end_offset), offsets.end());
   std::erase_if(gaps_, [&](const Gap& gap) { return gap.first_offset >= end_offset; });
   if (!gaps_.empty() && gaps_.back().end_offset > end_offset) gaps_.back().end_offset = end_offset;
+}
+
+bool ModelPartition::IsSuperseded(int64_t offset, const ModelRecord& record,
+                                  int64_t end_offset) const {
+  const auto found = offsets_of_key_.find(record.key);
+  if (found == offsets_of_key_.end()) return false;
+  const auto next = std::upper_bound(found->second.begin(), found->second.end(), offset);
+  return next != found->second.end() && *next < end_offset;
 }
 
 void ModelPartition::SkipTo(int64_t offset) {

@@ -36,9 +36,11 @@ struct ModelRecord {
   uint64_t digest = 0;
   std::optional<int64_t> timestamp_ms;  // nullopt: the engine chose one for its run
   int64_t appended_us = 0;              // by the time that has passed in all
-  bool hole = false;                    // a commit that was cut off had it; told as lost
-  bool damaged = false;                 // its bytes were: it may be told as lost, or be there
-  bool damaged_in_journal = false;      // ... which then leaves a hole in the segments
+  std::string key = {};
+  bool tombstone = false;           // it has no value
+  bool hole = false;                // a commit that was cut off had it; told as lost
+  bool damaged = false;             // its bytes were: it may be told as lost, or be there
+  bool damaged_in_journal = false;  // ... which then leaves a hole in the segments
 };
 
 // All that was appended to a partition, by offset. Where damage has hidden what a journal had given
@@ -50,7 +52,12 @@ class ModelPartition {
   int64_t given_up = 0;      // what stands below may be gone
 
   int64_t end() const;
-  void Append(const ModelRecord& record) { records_.push_back(record); }
+  void Append(const ModelRecord& record) {
+    offsets_of_key_[record.key].push_back(end());
+    records_.push_back(record);
+  }
+  // Whether one of its key, with an offset below `end_offset`, follows the record.
+  bool IsSuperseded(int64_t offset, const ModelRecord& record, int64_t end_offset) const;
   // nullptr: the offset was left free, or nothing was appended there.
   ModelRecord* At(int64_t offset);
   // What stands at `end` and behind it was never appended.
@@ -68,7 +75,8 @@ class ModelPartition {
     int64_t end_offset;
   };
   std::vector<ModelRecord> records_;
-  std::vector<Gap> gaps_;  // ascending
+  std::map<std::string, std::vector<int64_t>> offsets_of_key_;  // ascending
+  std::vector<Gap> gaps_;                                       // ascending
 };
 
 // A topic that exists, or may exist, since a call that would tell was cut off.
@@ -80,6 +88,8 @@ struct ModelTopic {
   // What has ever been allowed to move a log start: a limit of bytes or of room, or this age.
   bool drops = false;
   std::optional<int64_t> least_retention_ms;
+  bool compacts = false;  // or did, at some time
+  int64_t least_delete_retention_ms = INT64_MAX;
   bool altered = false;  // its segments may be indexed by other settings than today's
   bool must_exist = true;
   bool deleting = false;

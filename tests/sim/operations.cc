@@ -14,6 +14,11 @@ constexpr int kMostShortTurns = 100 * kMostTurns;
 
 void NoteLimits(const TopicConfig& config, ModelTopic* topic) {
   if (config.retention_bytes >= 0 || config.when_full == WhenFull::drop_oldest) topic->drops = true;
+  if (config.compacts()) {
+    topic->compacts = true;
+    topic->least_delete_retention_ms =
+        std::min(topic->least_delete_retention_ms, config.delete_retention_ms);
+  }
   if (config.retention_ms < 0) return;
   topic->least_retention_ms =
       std::min(topic->least_retention_ms.value_or(config.retention_ms), config.retention_ms);
@@ -141,8 +146,10 @@ void Simulation::AppendSome(uint64_t count, uint64_t most_bytes) {
 
 bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
   const uint64_t number = model_.next_number++;
-  const OwnRecord record =
+  OwnRecord record =
       MakeRecord(world_.random, number, world_.random.Skewed(most_bytes), RandomTimestamp());
+  // Few keys, so that most records have a later one; the offset tells them apart.
+  if (compacts_) record.key = "key-" + std::to_string(trouble_.Below(7));
   const Durability durability = world_.random.OneIn(3) ? Durability::buffered : Durability::durable;
   const int64_t began_us = world_.clock.MonotonicUs();
   const bool may_be_full = tight() || target.topic->config().topic_bytes >= 0;
@@ -156,6 +163,8 @@ bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
       }
       ModelRecord kept{number, DigestOf(record.view()), record.timestamp_ms,
                        world_.clock.passed_us()};
+      kept.key = record.key.value_or("");
+      kept.tombstone = !record.value;
       if (kept.timestamp_ms == kTimestampOfArrival) kept.timestamp_ms = wall_ms;
       if (target.topic->config().timestamp_type == TimestampType::log_append_time)
         kept.timestamp_ms.reset();
@@ -217,6 +226,15 @@ TopicConfig Simulation::RandomConfig() {
   }
   if (gives_up_ && trouble_.OneIn(6))
     config.topic_bytes = static_cast<int64_t>((1 << 20) + trouble_.Skewed(4 << 20));
+  if (compacts_ && !trouble_.OneIn(4)) {
+    config.cleanup_policy =
+        trouble_.OneIn(3) ? CleanupPolicy::compact_and_remove : CleanupPolicy::compact;
+    config.min_cleanable_dirty_ratio = static_cast<double>(trouble_.Below(3)) / 4;
+    if (trouble_.OneIn(3)) config.min_compaction_lag_ms = 2'000;
+    if (trouble_.OneIn(3)) config.max_compaction_lag_ms = 3'000;
+    config.delete_retention_ms = static_cast<int64_t>(trouble_.Skewed(20'000));
+    if (trouble_.OneIn(2)) config.segment_ms = static_cast<int64_t>(1000 + trouble_.Skewed(5'000));
+  }
   if (gives_up_) config.retention_priority = static_cast<int32_t>(trouble_.Below(3));
   return config;
 }

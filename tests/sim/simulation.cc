@@ -37,8 +37,12 @@ Simulation::Simulation(uint64_t seed, bool keep_history)
   damage_allowed_ = HasDamage(seed);
   fills_disk_ = Random(DeriveSeed(seed, 6)).OneIn(6);
   gives_up_ = Random(DeriveSeed(seed, 9)).OneIn(2);
+  compacts_ = Random(DeriveSeed(seed, 10)).OneIn(3);
   many_partitions_ = damage_allowed_ && Random(DeriveSeed(seed, 8)).OneIn(3);
   trouble_ = Random(DeriveSeed(seed, 5));
+  // So fast that a pass is through before the next crash.
+  if (compacts_) options_.compaction_bytes_per_second = uint64_t{64} << 20;
+  if (compacts_ && Random(DeriveSeed(seed, 11)).OneIn(2)) options_.compaction_memory_bytes = 100;
   if (keep_history) world_.disk.tell = [this](const std::string& text) { Tell(text); };
   PlanWorld();
   Reopen();
@@ -70,8 +74,8 @@ void Simulation::PlanWorld() {
        (disk.ordered_metadata ? ", ordered metadata" : "") + (faults_allowed_ ? ", faults" : "") +
        (disk_may_fill_ ? ", may fill up" : "") +
        (options_.scrub_bytes_per_second > 0 ? ", scrubbed" : "") +
-       (gives_up_ ? ", old records given up" : "") + (damage_allowed_ ? ", damage" : "") +
-       (many_partitions_ ? ", many partitions" : ""));
+       (gives_up_ ? ", old records given up" : "") + (compacts_ ? ", compacted" : "") +
+       (damage_allowed_ ? ", damage" : "") + (many_partitions_ ? ", many partitions" : ""));
 }
 
 void Simulation::Tell(const std::string& text) {
@@ -139,6 +143,7 @@ void Simulation::Crash(Death death) {
   if (engine_ != nullptr) {
     outcome_.checkpoints += engine_->stats().checkpoints;
     outcome_.segments_removed += engine_->stats().segments_removed;
+    outcome_.segments_compacted += engine_->stats().segments_compacted;
     outcome_.scrubbed_bytes += engine_->stats().scrubbed_bytes;
   }
   followers_.clear();

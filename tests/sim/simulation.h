@@ -30,6 +30,7 @@ struct Outcome {
   uint64_t checkpoints = 0;
   uint64_t scrubbed_bytes = 0;
   uint64_t segments_removed = 0;
+  uint64_t segments_compacted = 0;
   std::map<std::string, uint64_t> trouble;  // by kind
   std::vector<std::string> history;
 };
@@ -132,6 +133,7 @@ class Simulation {
   void CheckFiles();
   void ReadFrom(const Target& target, int64_t from);
   bool GoOnAtStart(const Target& target, Reader& reader, const Error& error, int64_t* position);
+  bool MayBeMissing(const Target& target, int64_t first, int64_t end);
   bool CheckBatch(const Target& target, const Batch& batch, int64_t* next);
   bool NoteLost(const Target& target, const std::vector<LostRange>& lost, const Walk& walk);
 
@@ -155,6 +157,7 @@ class Simulation {
   bool disk_may_fill_ = false;
   bool fills_disk_ = false;
   bool gives_up_ = false;  // old records
+  bool compacts_ = false;
   bool large_records_ = false;
   bool many_partitions_ = false;
   uint64_t most_segment_bytes_ = 0;

@@ -120,9 +120,9 @@ TEST_F(ManifestTest, ANewerVersionIsNotTakenForDamage) {
 TEST_F(ManifestTest, ASettingOfANewerVersionIsNotTakenForDamage) {
   const auto decoded = DecodeManifest(
       WithChecksum("tidemark-manifest 1\nstore " + kStoreId.ToBase64() + "\ntopic " +
-                   kMqttId.ToBase64() + " partitions 1 name mqtt\nconfig cleanup.policy=1\n"));
+                   kMqttId.ToBase64() + " partitions 1 name mqtt\nconfig preallocate=1\n"));
   EXPECT_EQ(decoded.error().code(), ErrorCode::unsupported);
-  EXPECT_THAT(decoded.error().message(), HasSubstr("cleanup.policy"));
+  EXPECT_THAT(decoded.error().message(), HasSubstr("preallocate"));
 }
 
 TEST_F(ManifestTest, LinesThatMakeNoSenseAreDamageDespiteTheirChecksum) {

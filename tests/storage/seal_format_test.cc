@@ -119,7 +119,7 @@ TEST(SealFormat, AnyOtherLengthIsRefused) {
 }
 
 TEST(SealFormat, ANewerVersionIsToldAsSuch) {
-  for (const SealFile& newer : {With<uint32_t>(8, 2), WithChecksum([] {
+  for (const SealFile& newer : {With<uint32_t>(8, 3), WithChecksum([] {
                                   SealFile other = With<uint32_t>(8, 7);
                                   other.resize(60);
                                   return other;
@@ -130,6 +130,38 @@ TEST(SealFormat, ANewerVersionIsToldAsSuch) {
     EXPECT_THAT(seal.error().message(), HasSubstr("newer"));
   }
   EXPECT_EQ(DecodeSeal(With<uint32_t>(8, 0)).error().code(), ErrorCode::corrupt);
+}
+
+// Version 2: two fields more, before the checksums of the blocks.
+TEST(SealFormat, OfACompactedSegmentIsWhatTheTableSays) {
+  Seal seal = GoldenSeal();
+  seal.compacted = CompactedPart{0x100, 0x0706050403020100};
+  const SealFile bytes = EncodeSeal(seal);
+  ASSERT_EQ(bytes.size(), 184u);
+  SealFile expected = EncodeSeal(GoldenSeal());
+  expected.insert(expected.begin() + 144, 16, std::byte{0});
+  base::StoreLittle<uint32_t>(expected.data() + 8, 2);
+  base::StoreLittle<uint64_t>(expected.data() + 144, 0x100);               // clean to here
+  base::StoreLittle<uint64_t>(expected.data() + 152, 0x0706050403020100);  // the last horizon
+  EXPECT_EQ(Hex(bytes), Hex(WithChecksum(expected)));
+  EXPECT_EQ(*DecodeSeal(bytes), seal);
+  // Neither is taken for the other.
+  EXPECT_EQ(DecodeSeal(With<uint32_t>(8, 2)).error().code(), ErrorCode::corrupt);
+  SealFile as_plain = bytes;
+  base::StoreLittle<uint32_t>(as_plain.data() + 8, 1);
+  EXPECT_EQ(DecodeSeal(WithChecksum(as_plain)).error().code(), ErrorCode::corrupt);
+}
+
+TEST(SealFormat, CleanIsNothingOutsideOfTheSegment) {
+  Seal seal = GoldenSeal();
+  for (const int64_t clean_end : {int64_t{41}, int64_t{0x143}}) {
+    seal.compacted = CompactedPart{0x100, 0};
+    SealFile bytes = EncodeSeal(seal);
+    base::StoreLittle(bytes.data() + 144, clean_end);
+    EXPECT_EQ(DecodeSeal(WithChecksum(bytes)).error().code(), ErrorCode::corrupt);
+    seal.compacted->clean_end_offset = clean_end;
+    EXPECT_FALSE(IsSound(seal));
+  }
 }
 
 TEST(SealFormat, WhatContradictsItselfIsRefused) {
@@ -174,6 +206,10 @@ RC_GTEST_PROP(SealFormatProperty, WhatIsWrittenIsRead, ()) {
                      *rc::gen::arbitrary<uint64_t>()};
   seal.block_checksums = *rc::gen::container<std::vector<uint64_t>>(
       SealBlocks(seal.log_bytes, seal.block_bytes), rc::gen::arbitrary<uint64_t>());
+  if (*rc::gen::arbitrary<bool>()) {
+    seal.compacted = {*rc::gen::inRange<int64_t>(seal.base_offset, seal.end_offset + 1),
+                      *rc::gen::arbitrary<int64_t>()};
+  }
   const SealFile bytes = EncodeSeal(seal);
   const auto read = DecodeSeal(bytes);
   RC_ASSERT(read.ok());

@@ -42,6 +42,11 @@ TEST(TopicConfigTest, SetsEverySetting) {
   ExpectOk(config.Set("topic.bytes", "1048576"));
   ExpectOk(config.Set("when.full", "drop_oldest"));
   ExpectOk(config.Set("retention.priority", "-3"));
+  ExpectOk(config.Set("cleanup.policy", "compact"));
+  ExpectOk(config.Set("min.cleanable.dirty.ratio", "0.25"));
+  ExpectOk(config.Set("min.compaction.lag.ms", "1000"));
+  ExpectOk(config.Set("max.compaction.lag.ms", "60000"));
+  ExpectOk(config.Set("delete.retention.ms", "5000"));
 
   TopicConfig expected;
   expected.compression = Compression::none;
@@ -62,6 +67,11 @@ TEST(TopicConfigTest, SetsEverySetting) {
   expected.topic_bytes = 1048576;
   expected.when_full = WhenFull::drop_oldest;
   expected.retention_priority = -3;
+  expected.cleanup_policy = CleanupPolicy::compact;
+  expected.min_cleanable_dirty_ratio = 0.25;
+  expected.min_compaction_lag_ms = 1'000;
+  expected.max_compaction_lag_ms = 60'000;
+  expected.delete_retention_ms = 5'000;
   EXPECT_EQ(config, expected);
 }
 
@@ -82,11 +92,16 @@ TEST(TopicConfigTest, PairsSetWhatTheyWereTakenFrom) {
   config.topic_bytes = int64_t{5} << 30;
   config.when_full = WhenFull::drop_oldest;
   config.retention_priority = 9;
+  config.cleanup_policy = CleanupPolicy::compact_and_remove;
+  config.min_cleanable_dirty_ratio = 0.1;
+  config.min_compaction_lag_ms = 7;
+  config.max_compaction_lag_ms = 70'000;
+  config.delete_retention_ms = 0;
   TopicConfig copy;
   for (const auto& [key, value] : config.ToPairs()) ExpectOk(copy.Set(key, value));
   EXPECT_EQ(copy, config);
   EXPECT_EQ(config.ToPairs().front().first, "compression.type");
-  EXPECT_EQ(config.ToPairs().size(), 18u);
+  EXPECT_EQ(config.ToPairs().size(), 23u);
 }
 
 TEST(TopicConfigTest, KafkasNameForNoCompressionIsUnderstood) {
@@ -103,17 +118,28 @@ TEST(TopicConfigTest, NumbersAreStrict) {
 }
 
 TEST(TopicConfigTest, NumbersHaveRanges) {
-  for (const auto& [key, value] :
-       {std::pair("segment.bytes", "2147483648"), std::pair("segment.bytes", "1023"),
-        std::pair("max.message.bytes", "0"), std::pair("max.message.bytes", "67108865"),
-        std::pair("index.interval.bytes", "-1"), std::pair("index.interval.bytes", "2147483648"),
-        std::pair("segment.index.bytes", "1023"), std::pair("compression.zstd.level", "23"),
-        std::pair("compression.zstd.level", "-8"), std::pair("flush.ms", "9223372036854775807"),
-        std::pair("segment.ms", "999"), std::pair("retention.ms", "-2"),
-        std::pair("retention.bytes", "-2"), std::pair("retention.priority", "1001"),
-        std::pair("topic.bytes", "1048575"), std::pair("topic.bytes", "-2"),
-        std::pair("message.timestamp.before.max.ms", "-1"),
-        std::pair("commit.linger.ms", "9223372036854775807")}) {
+  for (const auto& [key, value] : {std::pair("segment.bytes", "2147483648"),
+                                   std::pair("segment.bytes", "1023"),
+                                   std::pair("max.message.bytes", "0"),
+                                   std::pair("max.message.bytes", "67108865"),
+                                   std::pair("index.interval.bytes", "-1"),
+                                   std::pair("index.interval.bytes", "2147483648"),
+                                   std::pair("segment.index.bytes", "1023"),
+                                   std::pair("compression.zstd.level", "23"),
+                                   std::pair("compression.zstd.level", "-8"),
+                                   std::pair("flush.ms", "9223372036854775807"),
+                                   std::pair("segment.ms", "999"),
+                                   std::pair("retention.ms", "-2"),
+                                   std::pair("retention.bytes", "-2"),
+                                   std::pair("retention.priority", "1001"),
+                                   std::pair("topic.bytes", "1048575"),
+                                   std::pair("topic.bytes", "-2"),
+                                   std::pair("message.timestamp.before.max.ms", "-1"),
+                                   std::pair("min.compaction.lag.ms", "-1"),
+                                   std::pair("max.compaction.lag.ms", "999"),
+                                   std::pair("delete.retention.ms", "-1"),
+                                   std::pair("delete.retention.ms", "9223372036854775807"),
+                                   std::pair("commit.linger.ms", "9223372036854775807")}) {
     ExpectRefused(key, value, ErrorCode::invalid_argument);
   }
 }
@@ -136,30 +162,46 @@ TEST(TopicConfigTest, CodecsOfKafkaThatAreNotWrittenAreRefusedByName) {
 }
 
 TEST(TopicConfigTest, SettingsOfKafkaThatAreNotHonouredAreRefusedByName) {
-  for (const char* key : {"cleanup.policy",
-                          "segment.jitter.ms",
-                          "delete.retention.ms",
-                          "file.delete.delay.ms",
-                          "flush.messages",
-                          "min.cleanable.dirty.ratio",
-                          "min.compaction.lag.ms",
-                          "max.compaction.lag.ms",
-                          "message.timestamp.difference.max.ms",
-                          "min.insync.replicas",
-                          "preallocate",
-                          "unclean.leader.election.enable",
-                          "message.format.version",
-                          "message.downconversion.enable",
-                          "compression.gzip.level",
-                          "compression.lz4.level",
-                          "remote.storage.enable",
-                          "remote.log.copy.disable",
-                          "local.retention.ms",
-                          "local.retention.bytes",
-                          "leader.replication.throttled.replicas",
-                          "follower.replication.throttled.replicas"}) {
+  for (const char* key :
+       {"segment.jitter.ms", "file.delete.delay.ms", "flush.messages",
+        "message.timestamp.difference.max.ms", "min.insync.replicas", "preallocate",
+        "unclean.leader.election.enable", "message.format.version", "message.downconversion.enable",
+        "compression.gzip.level", "compression.lz4.level", "remote.storage.enable",
+        "remote.log.copy.disable", "local.retention.ms", "local.retention.bytes",
+        "leader.replication.throttled.replicas", "follower.replication.throttled.replicas"}) {
     ExpectRefused(key, "1", ErrorCode::unsupported);
   }
+}
+
+TEST(TopicConfigTest, TheCleanupPolicyIsAList) {
+  const auto policy = [](const char* value) {
+    TopicConfig config;
+    EXPECT_TRUE(config.Set("cleanup.policy", value).ok()) << value;
+    return config.cleanup_policy;
+  };
+  EXPECT_EQ(policy("delete"), CleanupPolicy::remove);
+  EXPECT_EQ(policy("compact"), CleanupPolicy::compact);
+  for (const char* both :
+       {"compact,delete", "delete,compact", "compact, delete", "compact,delete,compact"})
+    EXPECT_EQ(policy(both), CleanupPolicy::compact_and_remove) << both;
+  for (const char* wrong : {"", ",", "compact,", "Compact", "compact delete", "none"})
+    ExpectRefused("cleanup.policy", wrong, ErrorCode::invalid_argument);
+}
+
+TEST(TopicConfigTest, TheDirtyRatioIsReadBackAsItWas) {
+  for (const char* ratio : {"0", "1", "0.5", "0.1", "0.3333"}) {
+    TopicConfig config;
+    ASSERT_TRUE(config.Set("min.cleanable.dirty.ratio", ratio).ok());
+    bool found = false;
+    for (const auto& [key, value] : config.ToPairs()) {
+      if (key != "min.cleanable.dirty.ratio") continue;
+      found = true;
+      EXPECT_EQ(value, ratio);
+    }
+    EXPECT_TRUE(found);
+  }
+  for (const char* wrong : {"", "-0.1", "1.01", "nan", "inf", "0.5x", "0,5"})
+    ExpectRefused("min.cleanable.dirty.ratio", wrong, ErrorCode::invalid_argument);
 }
 
 TEST(TopicConfigTest, OtherKeysAreUnknown) {

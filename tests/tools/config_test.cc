@@ -34,6 +34,8 @@ store_bytes = "1 GiB"
 io_engine = "syscalls"
 scrub_bytes_per_second = "64KiB"
 scrub_interval_hours = 24
+compaction_memory_bytes = "2MiB"
+compaction_bytes_per_second = "512KiB"
 [mqtt]
 listen = ["127.0.0.1:0", "[::1]:1883"]
 allow_anonymous = true
@@ -67,6 +69,8 @@ durability = "buffered"
   EXPECT_EQ(config->storage.io_engine, IoEngine::syscalls);
   EXPECT_EQ(config->storage.scrub_bytes_per_second, uint64_t{64} << 10);
   EXPECT_EQ(config->storage.scrub_interval_hours, 24U);
+  EXPECT_EQ(config->storage.compaction_memory_bytes, uint64_t{2} << 20);
+  EXPECT_EQ(config->storage.compaction_bytes_per_second, uint64_t{512} << 10);
   EXPECT_EQ(config->mqtt_listen, (std::vector<std::string>{"127.0.0.1:0", "[::1]:1883"}));
   EXPECT_TRUE(config->mqtt_allow_anonymous);
   EXPECT_EQ(config->mqtt_max_connections, 50U);
