@@ -94,7 +94,7 @@ class MqttEngineTest : public testing::TestWithParam<LoopKind> {
     worker_ = io::MakeThreadWorker(*loop_);
     environment_ = std::make_unique<io::Environment>(
         io::Environment{io::SystemFiles(), *loop_, *worker_, base::SystemClock(),
-                        &io::SystemRandom64, io::CurrentProcessId()});
+                        &io::SystemRandom64, io::CurrentProcessId(), io::CurrentBoot()});
     auto engine = storage::OpenEngine(*environment_, options_);
     ASSERT_TRUE(engine.ok()) << engine.error().ToString();
     engine_ = *std::move(engine);

@@ -34,7 +34,7 @@ class LocalServerTest : public ::testing::Test {
     worker_ = io::MakeThreadWorker(*loop_);
     environment_ = std::make_unique<io::Environment>(
         io::Environment{io::SystemFiles(), *loop_, *worker_, base::SystemClock(),
-                        &io::SystemRandom64, io::CurrentProcessId()});
+                        &io::SystemRandom64, io::CurrentProcessId(), io::CurrentBoot()});
     EngineOptions options;
     options.data_dir = data_dir;
     options.journal_bytes = kMinJournalBytes;
