@@ -4,6 +4,8 @@
 #include <charconv>
 #include <utility>
 
+#include "base/utf8.h"
+
 namespace tidemark::tools {
 namespace {
 
@@ -104,41 +106,7 @@ std::string Base64(std::string_view bytes) {
   return text;
 }
 
-bool IsUtf8(std::string_view bytes) {
-  size_t i = 0;
-  while (i < bytes.size()) {
-    const auto lead = static_cast<uint8_t>(bytes[i]);
-    if (lead < 0x80) {
-      ++i;
-      continue;
-    }
-    size_t length = 0;
-    uint32_t least = 0;  // a longer form of a smaller number is not well-formed
-    if ((lead & 0xe0) == 0xc0) {
-      length = 2;
-      least = 0x80;
-    } else if ((lead & 0xf0) == 0xe0) {
-      length = 3;
-      least = 0x800;
-    } else if ((lead & 0xf8) == 0xf0) {
-      length = 4;
-      least = 0x10000;
-    } else {
-      return false;
-    }
-    if (bytes.size() - i < length) return false;
-    uint32_t point = lead & (0x7fU >> length);
-    for (size_t j = 1; j < length; ++j) {
-      const auto next = static_cast<uint8_t>(bytes[i + j]);
-      if ((next & 0xc0) != 0x80) return false;
-      point = point << 6 | (next & 0x3fU);
-    }
-    const bool surrogate = point >= 0xd800 && point <= 0xdfff;
-    if (point < least || point > 0x10ffff || surrogate) return false;
-    i += length;
-  }
-  return true;
-}
+bool IsUtf8(std::string_view bytes) { return base::IsUtf8(bytes); }
 
 std::string OneLine(std::string_view text) {
   static constexpr std::string_view kHex = "0123456789abcdef";
