@@ -80,7 +80,8 @@ struct Context {
   uint64_t reader_memory_bytes = 0;      // what readers hold
   uint64_t scrub_memory_bytes = 0;       // of the segment that is being checked
   uint64_t compaction_memory_bytes = 0;  // of the pass that is under way
-  size_t reads_in_flight = 0;            // readers' operations that the loop has
+  uint64_t cursor_memory_bytes = 0;
+  size_t reads_in_flight = 0;  // readers' operations that the loop has
   OpenSegments open_segments;
   uint64_t unsubmitted_bytes = 0;  // appended, not handed to a commit yet
   // Whether old segments can be given up, or are just being, for an append that has no room: of
@@ -97,7 +98,8 @@ struct Context {
 
   void RefreshNow() { now_us = environment.clock.MonotonicUs(); }
   uint64_t memory_bytes() const {
-    return tail_memory_bytes + reader_memory_bytes + scrub_memory_bytes + compaction_memory_bytes;
+    return tail_memory_bytes + reader_memory_bytes + scrub_memory_bytes + cursor_memory_bytes +
+           compaction_memory_bytes;
   }
   void Tell(NoticeLevel level, std::string text) { notices.push_back({level, std::move(text)}); }
   // Nothing is accepted from now on. The first cause is the one that is kept.

@@ -10,12 +10,14 @@ namespace tidemark {
 const Topic& Partition::topic() const { return core_->topic().handle(); }
 int32_t Partition::index() const { return core_->index(); }
 Result<int64_t> Partition::Append(const Record& record, Durability durability) {
+  if (core_->topic().internal()) return storage::IsInternal(topic().name());
   return core_->Append(record, durability);
 }
 Result<int64_t> Partition::Append(const Record& record) {
-  return core_->Append(record, core_->topic().config().durability);
+  return Append(record, core_->topic().config().durability);
 }
 Status Partition::DeleteRecords(int64_t before_offset) {
+  if (core_->topic().internal()) return storage::IsInternal(topic().name());
   return core_->DeleteRecords(before_offset);
 }
 int64_t Partition::log_start_offset() const { return core_->log_start_offset(); }
@@ -25,6 +27,7 @@ int64_t Partition::end_offset() const { return core_->end_offset(); }
 const std::string& Topic::name() const { return core_->description().name; }
 const std::string& Topic::id() const { return core_->id_text(); }
 const TopicConfig& Topic::config() const { return core_->config(); }
+bool Topic::internal() const { return core_->internal(); }
 int32_t Topic::partition_count() const { return static_cast<int32_t>(core_->partitions().size()); }
 Partition* Topic::partition(int32_t index) const {
   if (index < 0 || index >= partition_count()) return nullptr;
@@ -91,6 +94,23 @@ Result<std::unique_ptr<Reader>> Engine::OpenReader(Partition& partition, int64_t
   if (!reader) return reader.error();
   return std::unique_ptr<Reader>(new Reader(std::move(*reader)));
 }
+
+bool CursorTicket::durable() const {
+  return partition == nullptr || partition->durable_end_offset() > offset;
+}
+
+Result<CursorTicket> Engine::CommitCursors(std::string_view group,
+                                           std::span<const CursorPosition> positions) {
+  return core_->cursors().Commit(group, positions);
+}
+Result<CursorTicket> Engine::DeleteCursors(std::string_view group,
+                                           std::optional<std::string_view> topic) {
+  return core_->cursors().Delete(group, topic);
+}
+Result<std::vector<Cursor>> Engine::Cursors(std::string_view group) {
+  return core_->cursors().Of(group);
+}
+Result<std::vector<std::string>> Engine::CursorGroups() { return core_->cursors().Groups(); }
 
 const RecoveryReport& Engine::recovery() const { return core_->recovery(); }
 EngineStats Engine::stats() const { return core_->stats(); }

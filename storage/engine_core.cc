@@ -22,6 +22,7 @@ Status CheckOptions(const EngineOptions& options) {
   if (options.journal_bytes < kMinJournalBytes) {
     return refuse("journal_bytes must be at least " + std::to_string(kMinJournalBytes));
   }
+  if (options.cursor_partitions < 1) return refuse("cursor_partitions must be at least 1");
   if (options.memory_bytes < kMinMemoryBytes) {
     return refuse("memory_bytes must be at least " + std::to_string(kMinMemoryBytes));
   }
@@ -91,6 +92,11 @@ Status EngineCore::OpenStore() {
   retention_ = std::make_unique<Retention>(context_, *committer_, *packer_, topics_);
   for (const auto& topic : topics_) retention_->Count(*topic);
   compaction_ = std::make_unique<Compaction>(context_, *journal_, *packer_, *retention_, topics_);
+  cursors_ = std::make_unique<Cursors>(context_, topics_, [this]() -> Result<TopicCore*> {
+    auto made = MakeTopic(kCursorTopic, context_.options.cursor_partitions, CursorTopicConfig());
+    if (!made) return made.error();
+    return (*made)->core_;
+  });
   report_.duration_us = context_.now_us - began_us;
   return {};
 }
@@ -338,6 +344,7 @@ Status EngineCore::Close() {
   scrubber_->Stop();
   retention_->Stop();
   compaction_->Stop();
+  cursors_->StopReading();
   Status done = CommitForClose();
   if (done.ok()) done = DrainForClose();
   if (done.ok())

@@ -18,6 +18,7 @@
 #include "storage/committer.h"
 #include "storage/compaction.h"
 #include "storage/context.h"
+#include "storage/cursors.h"
 #include "storage/journal.h"
 #include "storage/packer.h"
 #include "storage/partition.h"
@@ -52,6 +53,7 @@ class EngineCore {
   Topic* FindTopic(std::string_view name) const;
   std::vector<Topic*> Topics() const;
   Result<std::unique_ptr<ReaderCore>> OpenReader(PartitionCore& partition, int64_t offset);
+  Cursors& cursors() { return *cursors_; }
 
   const RecoveryReport& recovery() const { return report_; }
   EngineStats stats() const;
@@ -64,6 +66,8 @@ class EngineCore {
   Status Recover(bool journal_lost);
   void TellWorld();
   Status AddTopics(const Manifest& manifest);
+  // CreateTopic() without its check for reserved names.
+  Result<Topic*> MakeTopic(std::string_view name, int32_t partitions, const TopicConfig& config);
   TopicCore* FindCore(std::string_view name) const;
   Status SaveManifest();
   size_t partition_count() const;
@@ -103,6 +107,7 @@ class EngineCore {
   std::unique_ptr<Scrubber> scrubber_;      // null until the store is recovered
   std::unique_ptr<Retention> retention_;    // the same
   std::unique_ptr<Compaction> compaction_;  // the same
+  std::unique_ptr<Cursors> cursors_;        // the same
   std::vector<TopicCore*> deleting_;        // their files are still there
   std::vector<TopicCore*> doomed_;          // of these, whose tombstone is not durable yet
   std::vector<Partition*> moved_;

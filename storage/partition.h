@@ -18,6 +18,7 @@
 
 #include "base/uuid.h"
 #include "storage/context.h"
+#include "storage/cursor_format.h"
 #include "storage/manifest.h"
 #include "storage/run.h"
 #include "storage/segment.h"
@@ -181,6 +182,7 @@ class TopicCore {
   explicit TopicCore(TopicDescription description)
       : description_(std::move(description)), handle_(this) {
     id_text_ = description_.id.ToBase64();
+    internal_ = description_.name == kCursorTopic;
   }
   const TopicDescription& description() const { return description_; }
   const std::string& id_text() const { return id_text_; }
@@ -191,6 +193,8 @@ class TopicCore {
   }
   std::vector<std::string> folders() const;
   void set_partition_count(int32_t count) { description_.partitions = count; }
+  // The engine's own: nobody else appends to it, alters how it is cleaned, or deletes it.
+  bool internal() const { return internal_; }
   Topic& handle() { return handle_; }
   std::vector<std::unique_ptr<PartitionCore>>& partitions() { return partitions_; }
   const std::vector<std::unique_ptr<PartitionCore>>& partitions() const { return partitions_; }
@@ -208,6 +212,7 @@ class TopicCore {
  private:
   TopicDescription description_;
   std::string id_text_;
+  bool internal_ = false;
   Topic handle_;
   std::vector<std::unique_ptr<PartitionCore>> partitions_;
 };

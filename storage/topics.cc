@@ -90,6 +90,12 @@ void EngineCore::NotePartitionsMade(TopicCore& topic, int32_t count) {
 
 Result<Topic*> EngineCore::CreateTopic(std::string_view name, int32_t partitions,
                                        const TopicConfig& config) {
+  if (name == kCursorTopic) return IsInternal(name);
+  return MakeTopic(name, partitions, config);
+}
+
+Result<Topic*> EngineCore::MakeTopic(std::string_view name, int32_t partitions,
+                                     const TopicConfig& config) {
   if (!context_.health.ok()) return context_.health.error();
   if (Status valid = CheckTopicName(name); !valid) return valid.error();
   if (FindCore(name) != nullptr)
@@ -162,6 +168,9 @@ Status EngineCore::AlterTopic(std::string_view name, const TopicConfig& config) 
   TopicCore* topic = FindCore(name);
   if (topic == nullptr)
     return Error(ErrorCode::unknown_topic, "there is no topic " + std::string(name));
+  if (topic->internal()) {
+    if (Status kept = CheckCursorTopicConfig(config); !kept) return kept;
+  }
   const TopicConfig before = topic->config();
   topic->set_config(config);
   Status saved = SaveManifest();
@@ -177,6 +186,7 @@ Status EngineCore::DeleteTopic(std::string_view name) {
   TopicCore* topic = FindCore(name);
   if (topic == nullptr)
     return Error(ErrorCode::unknown_topic, "there is no topic " + std::string(name));
+  if (topic->internal()) return IsInternal(name);
   topic->deleted = true;
   for (auto& partition : topic->partitions()) partition->deleted = true;
   committer_->DeleteTopic(topic->description().id);
@@ -230,6 +240,7 @@ void EngineCore::FinishDeletions() {
     return;
   }
   for (TopicCore* topic : ready) topic->gone = true;
+  if (cursors_) cursors_->TopicIsGone();
   if (doomed_.empty()) committer_->ForgetTombstones();
   std::erase_if(deleting_, [&](TopicCore* topic) {
     return std::find(ready.begin(), ready.end(), topic) != ready.end();

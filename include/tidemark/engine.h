@@ -29,6 +29,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tidemark/cursor.h"
 #include "tidemark/error.h"
 #include "tidemark/options.h"
 #include "tidemark/record.h"
@@ -88,6 +89,8 @@ class Topic {
   const std::string& name() const;
   const std::string& id() const;  // a UUID in base64url, as in partition.metadata
   const TopicConfig& config() const;
+  // The engine's own: it is read as every other, but appended to by the engine only.
+  bool internal() const;
   int32_t partition_count() const;
   // nullptr when there is no partition of that number.
   Partition* partition(int32_t index) const;
@@ -234,6 +237,24 @@ class Engine {
   std::vector<Topic*> Topics() const;             // by name
 
   Result<std::unique_ptr<Reader>> OpenReader(Partition& partition, int64_t offset);
+
+  // Cursors of groups (cursor.h). A group's name: UTF-8 without control characters, 1 to 255 bytes.
+  // Each of these calls answers busy while the cursors are read from the disk, at first use, and
+  // while there is no room for a commit: try again after a Poll(). Only what is durable is shown.
+  //
+  // Several partitions' positions may be committed in one call, and several commits be under way;
+  // after busy or disk_full call again with all of them, though some may be in already. The first
+  // commit of a store makes the internal topic (administration). Errors, with nothing committed:
+  // unknown_topic, offset_out_of_range (above the durable end), invalid_argument (a name, or more
+  // cursors than an eighth of EngineOptions::memory_bytes holds), stopped.
+  Result<CursorTicket> CommitCursors(std::string_view group,
+                                     std::span<const CursorPosition> positions);
+  // Those of one topic, or all.
+  Result<CursorTicket> DeleteCursors(std::string_view group,
+                                     std::optional<std::string_view> topic = std::nullopt);
+  // By topic and partition; none for a group that nobody knows.
+  Result<std::vector<Cursor>> Cursors(std::string_view group);
+  Result<std::vector<std::string>> CursorGroups();  // those that have cursors, by name
 
   const RecoveryReport& recovery() const;
   EngineStats stats() const;

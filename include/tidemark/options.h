@@ -51,6 +51,10 @@ struct EngineOptions {
   // eighth of it at most, and segments are rolled so early that they stay small beside it.
   uint64_t store_bytes = 0;
 
+  // Partitions of the internal topic for cursors, when it is made. One is enough here; a folder
+  // that a Kafka cluster is to take over has the cluster's offsets.topic.num.partitions.
+  int32_t cursor_partitions = 1;
+
   // The scrub: all segments are read again now and then and held against their checksums and
   // indexes, past the page cache, in the background; what is wrong becomes a Notice, once. How much
   // it reads in a second at most; 0: off.
