@@ -12,6 +12,8 @@ using storage::AppendRequest;
 using storage::AsyncAppend;
 using storage::CallRequest;
 using storage::CloseRequest;
+using storage::CursorCall;
+using storage::CursorRequest;
 using storage::EngineThread;
 using storage::FindTimeRequest;
 using storage::ReadRequest;
@@ -38,6 +40,13 @@ struct ConcurrentEngine::State {
   Result<std::shared_ptr<EngineThread>> Enter() const {
     if (thread->IsCurrent()) return WouldWaitForItself();
     return thread;
+  }
+  Status Ask(CursorCall call) const {
+    const auto entered = Enter();
+    if (!entered) return entered.error();
+    CursorRequest request(std::move(call));
+    if (!(*entered)->Ask(&request)) return Closed();
+    return request.result;
   }
 };
 
@@ -121,6 +130,40 @@ Result<int64_t> ConcurrentEngine::OffsetForTimestamp(std::string_view topic, int
   request.timestamp_ms = timestamp_ms;
   if (!(*thread)->Ask(&request)) return Closed();
   return std::move(request.result);
+}
+
+Status ConcurrentEngine::CommitCursors(std::string_view group,
+                                       std::span<const CursorPosition> positions) {
+  return state_->Ask([&](Engine& engine) { return engine.CommitCursors(group, positions); });
+}
+
+Status ConcurrentEngine::DeleteCursors(std::string_view group,
+                                       std::optional<std::string_view> topic) {
+  return state_->Ask([&](Engine& engine) { return engine.DeleteCursors(group, topic); });
+}
+
+Result<std::vector<Cursor>> ConcurrentEngine::Cursors(std::string_view group) {
+  std::vector<Cursor> cursors;
+  const Status read = state_->Ask([&](Engine& engine) -> Result<CursorTicket> {
+    auto found = engine.Cursors(group);
+    if (!found) return found.error();
+    cursors = *std::move(found);
+    return CursorTicket{};
+  });
+  if (!read.ok()) return read.error();
+  return cursors;
+}
+
+Result<std::vector<std::string>> ConcurrentEngine::CursorGroups() {
+  std::vector<std::string> groups;
+  const Status read = state_->Ask([&](Engine& engine) -> Result<CursorTicket> {
+    auto found = engine.CursorGroups();
+    if (!found) return found.error();
+    groups = *std::move(found);
+    return CursorTicket{};
+  });
+  if (!read.ok()) return read.error();
+  return groups;
 }
 
 Status ConcurrentEngine::Run(const std::function<void(Engine&)>& call) {

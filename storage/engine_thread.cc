@@ -103,6 +103,7 @@ void EngineThread::Main(CloseRequest* opened) {
     engine_ = *std::move(engine);
     appends_.emplace(*engine_, answers_, async_bytes_);
     reads_.emplace(*engine_, answers_);
+    cursors_.emplace(*engine_, answers_);
     const std::lock_guard lock(wake_mutex_);
     to_wake_ = engine_.get();
   } else {
@@ -148,6 +149,9 @@ void EngineThread::Take(Request* oldest) {
       case Request::Kind::find_time:
         reads_->Start(static_cast<FindTimeRequest*>(request));
         break;
+      case Request::Kind::cursor:
+        cursors_->Start(static_cast<CursorRequest*>(request));
+        break;
       case Request::Kind::call:
         (*static_cast<CallRequest*>(request)->call)(*engine_);
         called = true;
@@ -178,7 +182,8 @@ void EngineThread::AfterCalls() {
 
 microseconds EngineThread::MaxWait() const {
   if (answers_.any_to_wake() || reads_->ready()) return microseconds(0);
-  microseconds wait = appends_->any_blocked() ? kRetryWait : kIdleWait;
+  const bool blocked = appends_->any_blocked() || cursors_->any_blocked();
+  microseconds wait = blocked ? kRetryWait : kIdleWait;
   if (const auto deadline = reads_->NextDeadline()) {
     const auto left = *deadline - std::chrono::steady_clock::now();
     wait = std::clamp(std::chrono::ceil<microseconds>(left), microseconds(0), wait);
@@ -199,6 +204,7 @@ void EngineThread::Poll() {
   const auto moved = engine_->Poll(wait);
   sleep_.store(Sleep::awake, std::memory_order_relaxed);
   for (Partition* const partition : moved) appends_->Settle(partition);
+  cursors_->Step();
   CheckHealth();
 }
 
@@ -208,8 +214,9 @@ void EngineThread::CheckHealth() {
   if (health.ok()) return;
   failed_ = true;
   appends_->SettleAll();
-  appends_->FailAll(
-      Error(ErrorCode::stopped, health.error().message(), health.error().system_errno()));
+  const Error stopped(ErrorCode::stopped, health.error().message(), health.error().system_errno());
+  appends_->FailAll(stopped);
+  cursors_->FailCommits(stopped);
 }
 
 // --- The end ------------------------------------------------------------------------------------
@@ -217,16 +224,19 @@ void EngineThread::CheckHealth() {
 void EngineThread::ShutDown() {
   Take(queue_.Close());
   reads_->EndAll(Closed());
+  cursors_->FailBlocked(Closed());
   Status closed = Closed();
   if (phase_ == Phase::closing) {
     FinishBlocked();
     answers_.WakeAll();  // closing may take long
     closed = engine_->Close();
     if (closed.ok()) appends_->SettleClosed();
+    if (closed.ok()) cursors_->SettleClosed();
   } else {
     appends_->SettleAll();
   }
   appends_->FailAll(Closed());
+  cursors_->FailCommits(Closed());
   DestroyEngine();
   if (close_ != nullptr) {
     close_->result = closed;
@@ -252,6 +262,7 @@ void EngineThread::DestroyEngine() {
   }
   appends_.reset();
   reads_.reset();
+  cursors_.reset();
   engine_.reset();
 }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "storage/concurrent_appends.h"
+#include "storage/concurrent_cursors.h"
 #include "storage/concurrent_reads.h"
 #include "storage/request_queue.h"
 #include "tidemark/engine.h"
@@ -85,6 +86,7 @@ class EngineThread {
   std::unique_ptr<Engine> engine_;
   std::optional<ConcurrentAppends> appends_;
   std::optional<ConcurrentReads> reads_;
+  std::optional<ConcurrentCursors> cursors_;
   bool failed_ = false;  // health() was found bad
   Phase phase_ = Phase::running;
   CloseRequest* close_ = nullptr;  // who asked for the end

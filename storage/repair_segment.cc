@@ -10,12 +10,12 @@
 namespace tidemark::storage {
 namespace {
 
-constexpr uint64_t kRewriteBytes = uint64_t{1} << 20;
+constexpr uint64_t kRepairCopyBytes = uint64_t{1} << 20;
 
 Status CopyRange(io::File& from, uint64_t position, uint64_t bytes, io::File& to, uint64_t at) {
-  std::vector<std::byte> buffer(std::min(bytes, kRewriteBytes));
+  std::vector<std::byte> buffer(std::min(bytes, kRepairCopyBytes));
   for (uint64_t done = 0; done < bytes;) {
-    const base::MutableByteSpan piece(buffer.data(), std::min(bytes - done, kRewriteBytes));
+    const base::MutableByteSpan piece(buffer.data(), std::min(bytes - done, kRepairCopyBytes));
     const auto read = from.ReadAt(position + done, piece);
     if (!read) return read.error();
     if (*read < piece.size()) return Error(ErrorCode::io_error, from.path() + ": got shorter");

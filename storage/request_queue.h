@@ -18,7 +18,7 @@ struct alignas(64) WaitWord {
 // A request. It belongs to the thread that made it until it was pushed, then to the engine's thread
 // until `done` is set, then to its maker again.
 struct Request {
-  enum class Kind : uint8_t { append, read, find_time, call, close, abandon };
+  enum class Kind : uint8_t { append, read, find_time, cursor, call, close, abandon };
   explicit Request(Kind its_kind) : kind(its_kind) {}
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;

@@ -11,6 +11,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -62,6 +63,13 @@ class ConcurrentEngine {
   // Blocks.
   Result<int64_t> OffsetForTimestamp(std::string_view topic, int32_t partition,
                                      int64_t timestamp_ms);
+
+  // As Engine's calls of these names; return when what they did is durable. Block.
+  Status CommitCursors(std::string_view group, std::span<const CursorPosition> positions);
+  Status DeleteCursors(std::string_view group,
+                       std::optional<std::string_view> topic = std::nullopt);
+  Result<std::vector<Cursor>> Cursors(std::string_view group);
+  Result<std::vector<std::string>> CursorGroups();
 
   // Runs `call` on the engine's thread and waits for it: for everything else an Engine can do.
   Status Run(const std::function<void(Engine&)>& call);
