@@ -23,6 +23,7 @@ struct TopicCommand {
   std::string name;                   // describe: empty means all
   std::optional<int32_t> partitions;  // create: else 1; alter: else as before
   std::vector<std::string> settings;  // "KEY=VALUE"
+  bool exclude_internal = false;      // list, describe: without the engine's own topics
   bool json = false;
 };
 int RunTopic(const TopicCommand& command);
@@ -46,9 +47,22 @@ struct ConsumeCommand {
   bool exit_at_end = false;
   std::string format = "%s\\n";
   bool json = false;
+  std::string group;            // empty: none
   std::string reset = "error";  // Kafka's auto.offset.reset: earliest, latest or error
 };
 int RunConsume(const ConsumeCommand& command);
+
+struct GroupCommand {
+  enum class Action { list, describe, reset, remove };
+  Action action = Action::list;
+  std::string data_dir;
+  std::string name;
+  std::string topic;  // remove: empty means all
+  std::optional<int32_t> partition;
+  std::string offset;
+  bool json = false;
+};
+int RunGroup(const GroupCommand& command);
 
 struct DumpCommand {
   std::vector<std::string> paths;

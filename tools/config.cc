@@ -11,6 +11,7 @@
 
 #include "io/file_system.h"
 #include "io/socket.h"
+#include "storage/cursor_format.h"
 #include "tools/text.h"
 
 namespace tidemark::tools {
@@ -111,9 +112,11 @@ std::function<Status(const toml::node&)> Text(std::function<Status(const std::st
   };
 }
 
+// Of a log topic.
 std::function<Status(const toml::node&)> Name(std::string* to) {
   return Text([to](const std::string& text) -> Status {
     if (text.empty()) return Wrong("a name");
+    if (text == storage::kCursorTopic) return Wrong("another name than that of the internal topic");
     *to = text;
     return {};
   });
@@ -201,6 +204,7 @@ Status Parser::ReadStorage(const toml::node& node) {
       {{"journal_bytes", Size(kMinJournalBytes, &storage.journal_bytes)},
        {"memory_bytes", Size(kMinMemoryBytes, &storage.memory_bytes)},
        {"store_bytes", Size(0, &storage.store_bytes)},
+       {"cursor_partitions", Number(1, kMaxPartitions, &storage.cursor_partitions)},
        {"scrub_bytes_per_second", Size(0, &storage.scrub_bytes_per_second)},
        {"compaction_memory_bytes", Size(0, &storage.compaction_memory_bytes)},
        {"compaction_bytes_per_second", Size(0, &storage.compaction_bytes_per_second)},

@@ -4,6 +4,7 @@
 
 #include "tools/commands.h"
 #include "tools/consumer.h"
+#include "tools/group_committer.h"
 #include "tools/output.h"
 #include "tools/record_format.h"
 #include "tools/stop_signal.h"
@@ -27,6 +28,7 @@ Result<Plan> MakePlan(const ConsumeCommand& command) {
   Plan plan{{}, std::move(*format)};
   plan.consumer.topic = command.topic;
   plan.consumer.partition = command.partition;
+  plan.consumer.group = command.group;
   plan.consumer.start = *start;
   plan.consumer.exit_at_end = command.exit_at_end;
   using Reset = ConsumerOptions::Reset;
@@ -36,20 +38,31 @@ Result<Plan> MakePlan(const ConsumeCommand& command) {
   return plan;
 }
 
+// Whether the `serve` that said so will be there again, or have room for one more connection.
+bool ComesAgain(const Error& error) {
+  return ServeHasGone(error) || NobodyListens(error) || error.code() == ErrorCode::busy;
+}
+
 class ConsumeRun {
  public:
   ConsumeRun(const ConsumeCommand& command, Plan plan)
       : command_(command),
         format_(std::move(plan.format)),
-        consumer_(std::move(plan.consumer), [this](int32_t partition, const RecordView& record) {
-          return Write(partition, record);
-        }) {}
+        consumer_(std::move(plan.consumer),
+                  [this](int32_t partition, const RecordView& record) {
+                    return Write(partition, record);
+                  }),
+        committer_(command.data_dir, command.group, command.topic) {}
 
   int Run();
 
  private:
   bool Write(int32_t partition, const RecordView& record);
   void TellLost();
+  int PatienceMs() const;
+  Status CommitPrinted(StoreClient& client);
+  Status CommitIfDue(StoreClient& client);
+  Status CommitRest();
   // True: there may be more later, and it is wanted.
   Result<bool> PrepareAndReadAll(StoreClient& client);
   Result<bool> ReadAll(StoreClient& client);
@@ -59,6 +72,7 @@ class ConsumeRun {
   const ConsumeCommand& command_;
   RecordFormat format_;
   Consumer consumer_;
+  GroupCommitter committer_;
   Output output_;
   Progress progress_;
   std::string text_;
@@ -69,7 +83,6 @@ class ConsumeRun {
 
 // False when no further record is wanted.
 bool ConsumeRun::Write(int32_t partition, const RecordView& record) {
-  if (command_.count && written_ >= *command_.count) return false;
   text_.clear();
   if (command_.json) {
     AppendRecordJson(command_.topic, partition, record, &text_);
@@ -89,17 +102,42 @@ void ConsumeRun::TellLost() {
   }
 }
 
+// How long an answer may be waited for: until something is to be committed.
+int ConsumeRun::PatienceMs() const {
+  return committer_.has_news(consumer_.positions()) ? committer_.ms_until_due() : -1;
+}
+
+// What was written reaches its reader first.
+Status ConsumeRun::CommitPrinted(StoreClient& client) {
+  const auto positions = consumer_.positions();
+  if (!committer_.has_news(positions)) return {};
+  const Status flushed = output_.Flush();
+  if (!flushed.ok() || output_.finished()) return {};  // told at the end
+  return committer_.Commit(client, positions);
+}
+
+// A commit that did not get through is made with the next one.
+Status ConsumeRun::CommitIfDue(StoreClient& client) {
+  if (committer_.ms_until_due() > 0) return {};
+  Status committed = CommitPrinted(client);
+  return !committed.ok() && ComesAgain(committed.error()) ? Status() : committed;
+}
+
 Result<bool> ConsumeRun::ReadAll(StoreClient& client) {
+  if (command_.count && *command_.count == 0) return false;
   const bool wait = !command_.exit_at_end && client.beside_serve();
   for (;;) {
-    const auto outcome = consumer_.Step(client, wait);
+    const auto outcome = consumer_.Step(client, wait, PatienceMs());
     TellLost();
     if (!outcome.ok()) return outcome.error();
     // A follower's records must not stay behind in our buffer.
     if (!command_.exit_at_end || *outcome != Consumer::Outcome::progress) (void)output_.Flush();
     if (output_.finished()) return false;
+    const Status committed = CommitIfDue(client);
+    if (!committed.ok()) return committed.error();
     switch (*outcome) {
       case Consumer::Outcome::progress:
+      case Consumer::Outcome::waiting:
         break;
       case Consumer::Outcome::at_end:
         return !command_.exit_at_end;
@@ -115,6 +153,7 @@ Result<bool> ConsumeRun::PrepareAndReadAll(StoreClient& client) {
   if (!prepared_) {
     const Status prepared = consumer_.Prepare(client);
     if (!prepared.ok()) return prepared.error();
+    committer_.set_committed(consumer_.cursors());
     prepared_ = true;
   }
   return ReadAll(client);
@@ -156,6 +195,16 @@ Result<std::unique_ptr<StoreClient>> ConsumeRun::WaitForStore(std::unique_ptr<St
   return std::unique_ptr<StoreClient>();
 }
 
+// What could not be committed while the records were read, since the `serve` went away.
+Status ConsumeRun::CommitRest() {
+  if (!committer_.has_news(consumer_.positions()) || output_.finished()) return {};
+  auto client = StoreClient::Open({command_.data_dir, false, false});
+  if (!client.ok()) return client.error();
+  Status committed = CommitPrinted(**client);
+  Status closed = (*client)->Close();
+  return committed.ok() ? closed : committed;
+}
+
 int ConsumeRun::Run() {
   auto client = StoreClient::Open({command_.data_dir, false, false});
   if (!client.ok()) return Fail(client.error());
@@ -163,13 +212,17 @@ int ConsumeRun::Run() {
     const auto more = Follow(**client);
     (void)output_.Flush();
     progress_.Clear();
+    const Status committed = prepared_ ? CommitPrinted(**client) : Status();
     if (!more.ok()) return Fail(more.error());
+    if (!committed.ok() && !ComesAgain(committed.error())) return Fail(committed.error());
     if (!*more) break;
     client = WaitForStore(std::move(*client));
     if (!client.ok()) return Fail(client.error());
     if (*client == nullptr) break;
   }
-  const Status closed = *client == nullptr ? Status() : (*client)->Close();
+  Status closed = *client == nullptr ? Status() : (*client)->Close();
+  client->reset();
+  if (closed.ok()) closed = CommitRest();
   if (!closed.ok()) return Fail(closed.error());
   return Finish(output_, any_lost_ ? kExitFailed : kExitDone);
 }

@@ -19,6 +19,8 @@ Status Consumer::Prepare(StoreClient& client) {
   if (!topic.ok()) return topic.error();
   const auto partitions = topic->find("partitions");
   if (partitions == topic->end() || !partitions->is_array()) return Strange("no partitions");
+  const Status read = ReadCursors(client);
+  if (!read.ok()) return read;
   positions_.clear();
   for (const Json& description : *partitions) {
     Status added = AddPosition(description);
@@ -27,6 +29,33 @@ Status Consumer::Prepare(StoreClient& client) {
   if (!positions_.empty()) return {};
   return Error(ErrorCode::unknown_topic, "topic '" + options_.topic + "' has no partition " +
                                              std::to_string(options_.partition.value_or(0)));
+}
+
+Status Consumer::ReadCursors(StoreClient& client) {
+  cursors_.clear();
+  if (options_.group.empty()) return {};
+  const auto group = client.Ask(Json{{"request", "describe_group"}, {"group", options_.group}});
+  if (!group.ok()) return group.error();
+  const auto cursors = group->find("cursors");
+  if (cursors == group->end() || !cursors->is_array()) return Strange("no cursors");
+  for (const Json& cursor : *cursors) {
+    const auto topic = RequiredText(cursor, "topic");
+    const auto partition = RequiredInteger(cursor, "partition");
+    const auto offset = RequiredInteger(cursor, "offset");
+    if (!topic.ok() || !partition.ok() || !offset.ok()) return Strange("no offset");
+    if (*topic == options_.topic) cursors_[static_cast<int32_t>(*partition)] = *offset;
+  }
+  return {};
+}
+
+std::map<int32_t, int64_t> Consumer::positions() const {
+  std::map<int32_t, int64_t> positions;
+  for (const Position& position : positions_) {
+    if (!position.timestamp_ms) {
+      positions[position.partition] = std::min(position.offset, position.end);
+    }
+  }
+  return positions;
 }
 
 Status Consumer::AddPosition(const Json& description) {
@@ -55,6 +84,10 @@ Status Consumer::AddPosition(const Json& description) {
     case StartOffset::Kind::timestamp:
       position.timestamp_ms = start.value;
       break;
+  }
+  if (const auto cursor = cursors_.find(position.partition); cursor != cursors_.end()) {
+    position.offset = cursor->second;
+    position.timestamp_ms.reset();
   }
   // The end as it is now: one that others keep moving on might never be reached.
   if (options_.exit_at_end) position.end = *durable_end;
@@ -105,10 +138,14 @@ Json Consumer::MakeRequest(bool wait) const {
   return request;
 }
 
-Result<Consumer::Outcome> Consumer::Step(StoreClient& client, bool wait) {
+Result<Consumer::Outcome> Consumer::Step(StoreClient& client, bool wait, int patience_ms) {
   if (enough_ || all_done()) return Outcome::done;
-  const Status sent = client.Send(MakeRequest(wait), {});
-  if (!sent.ok()) return sent.error();
+  if (!asked_) {
+    const Status sent = client.Send(MakeRequest(wait), {});
+    if (!sent.ok()) return sent.error();
+  }
+  asked_ = patience_ms >= 0 && !client.WaitForAnswer(patience_ms);
+  if (asked_) return Outcome::waiting;
   const auto answer = client.Receive(true);
   if (!answer.ok()) return answer.error();
   if (!*answer) return Outcome::gave_up;
@@ -170,9 +207,9 @@ Status Consumer::TakeBatches(Position& position, int64_t next_offset, std::strin
     encoded.first_offset = position.offset;
     encoded.end_offset = std::min(next_offset, position.end);
     for (const RecordView& record : RecordRange(encoded)) {
-      if (sink_(position.partition, record)) continue;
-      enough_ = true;
-      return {};
+      enough_ = !sink_(position.partition, record);
+      position.offset = record.offset + 1;
+      if (enough_) return {};
     }
   }
   return {};

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ namespace tidemark::tools {
 struct ConsumerOptions {
   std::string topic;
   std::optional<int32_t> partition;  // else all
+  std::string group;                 // begins where it has come to; empty: none
   StartOffset start;
   bool exit_at_end = false;
   enum class Reset { error, earliest, latest };
@@ -25,7 +27,7 @@ struct ConsumerOptions {
 
 class Consumer {
  public:
-  // Returns false when no more records are wanted.
+  // Takes the record. Returns false when no more are wanted.
   using Sink = std::function<bool(int32_t partition, const RecordView& record)>;
 
   Consumer(ConsumerOptions options, Sink sink)
@@ -39,9 +41,17 @@ class Consumer {
     at_end,    // of all partitions
     done,      // the end that was asked for, or the sink wants no more
     gave_up,   // a stop signal, or nobody reads our stdout
+    waiting,   // the answer has not come within `patience_ms`
   };
-  // Asks for some records and hands them out. `wait`: until there are some.
-  Result<Outcome> Step(StoreClient& client, bool wait);
+  // Asks for some records and hands them out. `wait`: until there are some, or patience has an end
+  // (-1: it has none); the next call waits on for the same answer.
+  Result<Outcome> Step(StoreClient& client, bool wait, int patience_ms = -1);
+
+  // Where the group had come to when Prepare() looked.
+  const std::map<int32_t, int64_t>& cursors() const { return cursors_; }
+  // By partition, the offset behind all that was handed out. One that is still searched by time is
+  // not among them.
+  std::map<int32_t, int64_t> positions() const;
 
   // Ranges of offsets that were lost by damage and skipped, in words.
   std::vector<std::string> TakeLost() { return std::exchange(lost_, {}); }
@@ -57,6 +67,7 @@ class Consumer {
   };
 
   Status AddPosition(const Json& description);
+  Status ReadCursors(StoreClient& client);
   Status Reset(Position* position, int64_t log_start, int64_t durable_end) const;
   Json MakeRequest(bool wait) const;
   Status TakeAnswer(const Message& answer);
@@ -68,10 +79,12 @@ class Consumer {
 
   ConsumerOptions options_;
   Sink sink_;
-  std::vector<Position> positions_;  // those asked first change, so that each gets its turn
+  std::map<int32_t, int64_t> cursors_;  // of the group
+  std::vector<Position> positions_;     // those asked first change, so that each gets its turn
   record::Compressor compressor_;
   std::vector<std::byte> decompressed_;
   std::vector<std::string> lost_;
+  bool asked_ = false;  // an answer is on its way
   bool enough_ = false;
 };
 

@@ -77,8 +77,15 @@ void AddTopic(CLI::App& app, Chosen* chosen) {
   };
   add_partitions(create, "How many partitions (1)");
   add_settings(create);
-  (void)add("list", "List the topics", Action::list);
-  add_name(add("describe", "Show settings and offsets, of all topics or one", Action::describe));
+  const auto add_exclude = [&](CLI::App* command) {
+    command->add_flag("--exclude-internal", options->exclude_internal,
+                      "Without the engine's own topics");
+  };
+  add_exclude(add("list", "List the topics", Action::list));
+  CLI::App* describe =
+      add("describe", "Show settings and offsets, of all topics or one", Action::describe);
+  add_name(describe);
+  add_exclude(describe);
   CLI::App* alter = add("alter", "Change settings, or add partitions", Action::alter);
   add_name(alter)->required();
   CLI::App* changes = alter->add_option_group("changes");
@@ -134,7 +141,54 @@ void AddConsume(CLI::App& app, Chosen* chosen) {
                    "Where to go on when an offset is not there (any more)")
       ->capture_default_str()
       ->check(CLI::IsMember({"error", "earliest", "latest"}));
+  command
+      ->add_option("--group", options->group,
+                   "Go on where this group's consumers stopped, and commit how far this one comes")
+      ->type_name("NAME")
+      ->check([](const std::string& name) {
+        return name.empty() ? std::string("the name of a group must not be empty") : std::string();
+      });
   command->callback([=] { *chosen = [=] { return RunConsume(*options); }; });
+}
+
+CLI::App* AddGroupAction(CLI::App* group, const char* name, const char* text,
+                         GroupCommand::Action action, const std::shared_ptr<GroupCommand>& options,
+                         Chosen* chosen) {
+  CLI::App* command = group->add_subcommand(name, text);
+  AddData(command, &options->data_dir);
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback([=] {
+    options->action = action;
+    *chosen = [=] { return RunGroup(*options); };
+  });
+  return command;
+}
+
+void AddGroup(CLI::App& app, Chosen* chosen) {
+  using Action = GroupCommand::Action;
+  auto options = std::make_shared<GroupCommand>();
+  CLI::App* group =
+      app.add_subcommand("group", "List, describe, reset and delete the cursors of groups");
+  group->require_subcommand(1);
+  const auto add = [&](const char* name, const char* text, Action action) {
+    return AddGroupAction(group, name, text, action, options, chosen);
+  };
+  const auto add_name = [&](CLI::App* command) {
+    command->add_option("NAME", options->name, "The group's name")->required();
+  };
+  (void)add("list", "List the groups", Action::list);
+  add_name(add("describe", "Show how far a group has come, and its lag", Action::describe));
+  CLI::App* reset = add("reset", "Let a group go on from elsewhere", Action::reset);
+  add_name(reset);
+  reset->add_option("--topic", options->topic, "In this topic")->required();
+  reset->add_option("-p,--partition", options->partition, "Only in this partition");
+  reset
+      ->add_option("-o,--offset", options->offset,
+                   "Where: beginning, end, N, -N (before the end) or s@MILLISECONDS")
+      ->required();
+  CLI::App* remove = add("delete", "Forget how far a group has come", Action::remove);
+  add_name(remove);
+  remove->add_option("--topic", options->topic, "Only in this topic");
 }
 
 void AddDump(CLI::App& app, Chosen* chosen) {
@@ -217,6 +271,7 @@ int Main(int argc, char** argv) {
   AddTopic(app, &chosen);
   AddProduce(app, &chosen);
   AddConsume(app, &chosen);
+  AddGroup(app, &chosen);
   AddDump(app, &chosen);
   AddVerify(app, &chosen);
   AddRepair(app, &chosen);

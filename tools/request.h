@@ -45,6 +45,10 @@ std::optional<Json> AnswerTopicRequest(Engine& engine, const std::string& name, 
 
 Result<std::unique_ptr<Request>> MakeProduceRequest(RequestContext& context, Message message);
 Result<std::unique_ptr<Request>> MakeFetchRequest(RequestContext& context, const Json& head);
+// "commit_cursors", "describe_group", "list_groups" and "delete_cursors"; nullptr when `name` is
+// none of these.
+Result<std::unique_ptr<Request>> MakeCursorRequest(Engine& engine, const std::string& name,
+                                                   const Json& head);
 
 // The topic that a request names in its field "topic".
 Result<Topic*> FindRequestedTopic(Engine& engine, const Json& head);

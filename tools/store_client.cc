@@ -53,6 +53,11 @@ class SocketChannel : public Channel {
     }
   }
 
+  bool WaitForAnswer(int timeout_ms) override {
+    return parser_.buffered_bytes() > 0 ||
+           WaitReadable(socket_.descriptor(), timeout_ms, true) != WaitResult::timeout;
+  }
+
   Status Close() override {
     socket_.Close();
     return {};
@@ -89,6 +94,9 @@ class EngineChannel : public Channel {
       Turn();
     }
   }
+
+  // Nobody else appends: what was asked for is answered soon.
+  bool WaitForAnswer(int /*timeout_ms*/) override { return true; }
 
   // Also where a command has failed: what was made durable needs no recovery then.
   ~EngineChannel() override { (void)Close(); }

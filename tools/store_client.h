@@ -20,6 +20,8 @@ class Channel {
   // The next answer. `give_up_early`: nullopt when a stop signal comes, or nobody reads our stdout
   // any more.
   virtual Result<std::optional<Message>> Receive(bool give_up_early) = 0;
+  // False when nothing has come for so long; true: Receive() has something, or a reason to give up.
+  virtual bool WaitForAnswer(int timeout_ms) = 0;
   // Ends it in an orderly way.
   virtual Status Close() = 0;
 };
@@ -47,6 +49,7 @@ class StoreClient {
   Result<std::optional<Message>> Receive(bool give_up_early) {
     return channel_->Receive(give_up_early);
   }
+  bool WaitForAnswer(int timeout_ms) { return channel_->WaitForAnswer(timeout_ms); }
   Status Close() { return channel_->Close(); }
 
  private:

@@ -1,5 +1,4 @@
 // tidemark topic create|list|describe|alter|delete
-#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -7,47 +6,13 @@
 #include "tools/commands.h"
 #include "tools/output.h"
 #include "tools/store_client.h"
+#include "tools/table.h"
 #include "tools/text.h"
 
 namespace tidemark::tools {
 namespace {
 
 using Action = TopicCommand::Action;
-
-std::string TextOf(const Json& value) {
-  return value.is_string() ? value.get_ref<const std::string&>() : value.dump();
-}
-
-// The named fields of `rows` in columns; numbers to the right.
-void WriteTable(const Json& rows, const std::vector<std::string>& fields, Output* output) {
-  std::vector<size_t> widths;
-  for (const std::string& field : fields) {
-    size_t width = field.size();
-    for (const Json& row : rows) width = std::max(width, TextOf(row.value(field, Json())).size());
-    widths.push_back(width);
-  }
-  const auto write_cell = [&](size_t column, const std::string& text, bool to_the_right) {
-    const std::string padding(widths[column] - text.size(), ' ');
-    const bool last = column + 1 == fields.size();
-    output->Write(to_the_right ? padding + text : text + (last ? "" : padding));
-    output->Write(last ? "\n" : "  ");
-  };
-  const auto is_number = [&](const std::string& field) {
-    return !rows.empty() && rows.front().value(field, Json()).is_number();
-  };
-  for (size_t i = 0; i < fields.size(); ++i) {
-    std::string title = fields[i];
-    std::transform(title.begin(), title.end(), title.begin(), [](char c) {
-      return c == '_' ? ' ' : (c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
-    });
-    write_cell(i, title, is_number(fields[i]));
-  }
-  for (const Json& row : rows) {
-    for (size_t i = 0; i < fields.size(); ++i) {
-      write_cell(i, TextOf(row.value(fields[i], Json())), is_number(fields[i]));
-    }
-  }
-}
 
 void WriteDescription(const Json& topic, Output* output) {
   output->Write("topic       " + TextOf(topic.value("topic", Json())) + "\n");
@@ -95,18 +60,25 @@ int ChangeTopic(StoreClient& client, const TopicCommand& command, const char* na
   return Finish(output, kExitDone);
 }
 
-Result<Json> ListTopics(StoreClient& client) {
+Result<Json> ListTopics(StoreClient& client, bool exclude_internal) {
   auto answer = client.Ask(Json{{"request", "list_topics"}});
   if (!answer.ok()) return answer.error();
   const auto topics = answer->find("topics");
   if (topics == answer->end() || !topics->is_array()) {
     return Error(ErrorCode::corrupt, "the answer to list_topics lacks its topics");
   }
+  if (exclude_internal) {
+    Json others = Json::array();
+    for (Json& topic : *topics) {
+      if (!topic.value("internal", false)) others.push_back(std::move(topic));
+    }
+    return others;
+  }
   return std::move(*topics);
 }
 
 int List(StoreClient& client, const TopicCommand& command) {
-  const auto topics = ListTopics(client);
+  const auto topics = ListTopics(client, command.exclude_internal);
   if (!topics.ok()) return Fail(topics.error());
   Output output;
   if (command.json) {
@@ -120,7 +92,7 @@ int List(StoreClient& client, const TopicCommand& command) {
 int Describe(StoreClient& client, const TopicCommand& command) {
   std::vector<std::string> names = {command.name};
   if (command.name.empty()) {
-    const auto topics = ListTopics(client);
+    const auto topics = ListTopics(client, command.exclude_internal);
     if (!topics.ok()) return Fail(topics.error());
     names.clear();
     for (const Json& topic : *topics) names.push_back(TextOf(topic.value("topic", Json())));

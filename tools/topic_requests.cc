@@ -41,6 +41,7 @@ Json ListTopics(Engine& engine) {
       records += partition->durable_end_offset() - partition->log_start_offset();
     }
     entry["records"] = records;
+    if (topic->internal()) entry["internal"] = true;
     topics.push_back(std::move(entry));
   }
   return topics;
@@ -72,6 +73,7 @@ Result<Json> Describe(Engine& engine, const Json& head) {
   response["ok"] = true;
   response["topic"] = (*topic)->name();
   response["id"] = (*topic)->id();
+  if ((*topic)->internal()) response["internal"] = true;
   response["config"] = DescribeSettings((*topic)->config());
   response["partitions"] = DescribePartitions(**topic);
   return response;

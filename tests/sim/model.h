@@ -79,6 +79,12 @@ class ModelPartition {
   std::vector<Gap> gaps_;                                       // ascending
 };
 
+// Where a cursor may stand; nullopt: there is none.
+struct ModelCursor {
+  std::optional<int64_t> offset;
+  uint64_t number = 0;  // of the call that has put it there
+};
+
 // A topic that exists, or may exist, since a call that would tell was cut off.
 struct ModelTopic {
   std::string id;  // empty: not known
@@ -90,6 +96,9 @@ struct ModelTopic {
   std::optional<int64_t> least_retention_ms;
   bool compacts = false;  // or did, at some time
   int64_t least_delete_retention_ms = INT64_MAX;
+  // By group and partition: first the one that was acknowledged, then those that may have been made
+  // durable since, as they were asked for.
+  std::map<std::pair<std::string, int32_t>, std::vector<ModelCursor>> cursors;
   bool altered = false;  // its segments may be indexed by other settings than today's
   bool must_exist = true;
   bool deleting = false;

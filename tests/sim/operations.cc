@@ -357,6 +357,7 @@ void Simulation::CloseCleanly(bool there_is_room) {
       for (ModelPartition& partition : topic.partitions)
         if (!topic.deleting) partition.acknowledged = partition.end();
     }
+    ObserveCursors(/*all_durable=*/true);
     std::erase_if(model_.topics, [](const auto& topic) { return topic.second.deleting; });
     CheckFiles();
   }

@@ -39,6 +39,8 @@ Simulation::Simulation(uint64_t seed, bool keep_history)
   gives_up_ = Random(DeriveSeed(seed, 9)).OneIn(2);
   compacts_ = Random(DeriveSeed(seed, 10)).OneIn(3);
   many_partitions_ = damage_allowed_ && Random(DeriveSeed(seed, 8)).OneIn(3);
+  // Not where there is damage: what it takes of the internal topic would have to be modelled.
+  commits_cursors_ = !damage_allowed_ && Random(DeriveSeed(seed, 12)).OneIn(3);
   trouble_ = Random(DeriveSeed(seed, 5));
   // So fast that a pass is through before the next crash.
   if (compacts_) options_.compaction_bytes_per_second = uint64_t{64} << 20;
@@ -75,6 +77,7 @@ void Simulation::PlanWorld() {
        (disk_may_fill_ ? ", may fill up" : "") +
        (options_.scrub_bytes_per_second > 0 ? ", scrubbed" : "") +
        (gives_up_ ? ", old records given up" : "") + (compacts_ ? ", compacted" : "") +
+       (commits_cursors_ ? ", cursors" : "") +
        (damage_allowed_ ? ", damage" : "") + (many_partitions_ ? ", many partitions" : ""));
 }
 
@@ -101,7 +104,13 @@ bool Simulation::Step(uint64_t number) {
   trouble_ = Random(DeriveSeed(seed_, 1'000'000 + number));
   if (damage_allowed_ && trouble_.OneIn(8))
     world_.disk.ArmWrongRead(trouble_.Skewed(10), trouble_.Next());
-  if (fills_disk_ && trouble_.OneIn(24)) {
+  if (commits_cursors_) {
+    cursor_random_ = Random(DeriveSeed(seed_, 2'000'000 + number));
+    if (cursor_random_.OneIn(3)) UseCursors();
+  }
+  if (!serves()) {
+    // There is nothing left to do with it.
+  } else if (fills_disk_ && trouble_.OneIn(24)) {
     FillDisk();
   } else if (gives_up_ && trouble_.OneIn(16)) {
     DeleteRecords();
@@ -147,6 +156,7 @@ void Simulation::Crash(Death death) {
     outcome_.scrubbed_bytes += engine_->stats().scrubbed_bytes;
   }
   followers_.clear();
+  cursor_commits_.clear();
   engine_.reset();
   world_.disk.Restart();
   if (power_cut) world_.clock.Restart();

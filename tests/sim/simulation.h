@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +32,7 @@ struct Outcome {
   uint64_t scrubbed_bytes = 0;
   uint64_t segments_removed = 0;
   uint64_t segments_compacted = 0;
+  uint64_t cursor_commits = 0;              // acknowledged
   std::map<std::string, uint64_t> trouble;  // by kind
   std::vector<std::string> history;
 };
@@ -111,6 +113,23 @@ class Simulation {
   TopicConfig RandomConfig();
   int64_t RandomTimestamp();
 
+  // cursors.cc
+  struct CursorCommit {
+    CursorTicket ticket;
+    uint64_t number = 0;
+    // topic, its id, group, partition
+    std::vector<std::tuple<std::string, std::string, std::string, int32_t>> keys;
+  };
+  void UseCursors();
+  void CommitCursors();
+  void DeleteCursors();
+  void AskForCursors(CursorCommit commit, const std::function<Result<CursorTicket>(Engine&)>& call);
+  void NoteCursor(const std::string& topic, const std::string& group, int32_t partition,
+                  std::optional<int64_t> offset, CursorCommit* commit);
+  void ObserveCursors(bool all_durable = false);
+  void CheckCursors();
+  bool CheckCursorsOf(const std::string& group, const std::vector<Cursor>& shown);
+
   // damage_checks.cc
   void MaybeDamage();
   void NoteDamage(const DamageDone& done);
@@ -165,6 +184,12 @@ class Simulation {
   bool created_ = false;      // the store's making was acknowledged
   bool after_crash_ = false;  // comparing what recovery has left
   uint64_t faults_at_opening_ = 0;
+
+  // Cursors, in the seeds that have them, with a source of chance of their own.
+  bool commits_cursors_ = false;
+  Random cursor_random_{0};
+  std::vector<CursorCommit> cursor_commits_;  // not acknowledged yet
+  uint64_t next_commit_ = 1;
 
   // Damage, in the seeds that have it: all of its chance comes from a source of its own.
   using Offset = std::tuple<std::string, int32_t, int64_t>;  // topic, partition, offset
