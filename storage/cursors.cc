@@ -31,13 +31,15 @@ std::string NameOf(const PartitionCore& partition) {
 
 TopicConfig CursorTopicConfig() {
   TopicConfig config;
+  config.cleanup_policy = CleanupPolicy::compact;
   config.segment_bytes = kCursorSegmentBytes;
   return config;
 }
 
 Status CheckCursorTopicConfig(const TopicConfig& config) {
   const TopicConfig own = CursorTopicConfig();
-  if (config.retention_ms == own.retention_ms && config.retention_bytes == own.retention_bytes &&
+  if (config.cleanup_policy == own.cleanup_policy && config.topic_bytes == own.topic_bytes &&
+      config.retention_ms == own.retention_ms && config.retention_bytes == own.retention_bytes &&
       config.when_full == own.when_full && config.timestamp_type == own.timestamp_type) {
     return {};
   }

@@ -132,6 +132,7 @@ Status EngineCore::AddPartitions(std::string_view name, int32_t count) {
   TopicCore* topic = FindCore(name);
   if (topic == nullptr)
     return Error(ErrorCode::unknown_topic, "there is no topic " + std::string(name));
+  if (topic->internal()) return IsInternal(name);  // a group's partition follows from their number
   const auto before = static_cast<int32_t>(topic->partitions().size());
   if (count <= before) {
     return Error(ErrorCode::invalid_argument, "topic " + std::string(name) + " has " +
