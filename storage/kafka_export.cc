@@ -18,14 +18,14 @@ constexpr std::string_view kHighWatermarks = "replication-offset-checkpoint";
 constexpr std::string_view kFirstLeaderEpoch = "0\n1\n0 0\n";
 // The broker epoch is -1, "unknown": none of Kafka's brokers has stopped here.
 constexpr std::string_view kCleanShutdownContent = R"({"version":0,"brokerEpoch":-1})";
-constexpr uint64_t kMaxSmallFileBytes = 4096;
+constexpr uint64_t kMaxExportBytes = 4096;
 
 // Replaces a file unless it holds `content` already: most openings find everything in place.
 Status EnsureFile(io::FileSystem& files, const std::string& path, std::string_view content) {
   const auto exists = files.Exists(path);
   if (!exists) return exists.error();
   if (*exists) {
-    const auto present = io::ReadWholeFile(files, path, kMaxSmallFileBytes);
+    const auto present = io::ReadWholeFile(files, path, kMaxExportBytes);
     if (present && *present == content) return {};
   }
   return io::ReplaceFile(files, path, content);

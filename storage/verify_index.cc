@@ -6,7 +6,7 @@
 namespace tidemark::storage {
 namespace {
 
-constexpr uint64_t kWindowBytes = uint64_t{16} << 10;
+constexpr uint64_t kIndexWindowBytes = uint64_t{16} << 10;
 
 template <typename Entry>
 constexpr size_t kEntryBytes =
@@ -41,7 +41,7 @@ IndexEntries<Entry>::IndexEntries(io::FileSystem& files, const std::string& path
     return;
   }
   file_ = *std::move(file);
-  auto reader = BlockReader::Open(*file_, kWindowBytes);
+  auto reader = BlockReader::Open(*file_, kIndexWindowBytes);
   if (!reader) {
     fault_ = reader.error().message();
     return;

@@ -222,9 +222,12 @@ TEST_F(CursorsTest, TheInternalTopicIsTheEnginesOwn) {
   EXPECT_TRUE(refused(topic->partition(0)->Append(Record(), Durability::buffered)));
   EXPECT_TRUE(refused(topic->partition(0)->DeleteRecords(1)));
   EXPECT_TRUE(refused(engine_->DeleteTopic(kInternal)));
+  EXPECT_TRUE(refused(engine_->AddPartitions(kInternal, 2)));
+  EXPECT_EQ(topic->config().cleanup_policy, CleanupPolicy::compact);
   for (const auto& [key, value] :
        {std::pair("retention.ms", "1000"), std::pair("retention.bytes", "1"),
-        std::pair("when.full", "drop_oldest"),
+        std::pair("when.full", "drop_oldest"), std::pair("cleanup.policy", "delete"),
+        std::pair("topic.bytes", "1048576"),
         std::pair("message.timestamp.type", "LogAppendTime")}) {
     TopicConfig config = topic->config();
     ASSERT_TRUE(config.Set(key, value).ok());
