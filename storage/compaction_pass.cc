@@ -24,17 +24,15 @@ bool IsDamage(const Error& error) {
 
 CompactionPass::CompactionPass(io::FileSystem& files, CompactionTerms terms,
                                std::vector<CompactionSource> sources)
-    : files_(files),
-      terms_(std::move(terms)),
-      sources_(std::move(sources)),
-      map_(terms_.nothing_dirty ? 0 : terms_.map_bytes, terms_.map_seed) {
+    : files_(files), terms_(std::move(terms)), sources_(std::move(sources)) {
   if (!terms_.nothing_dirty) return;
   map_end_offset_ = terms_.first_dirty_offset;
   PlanGroups();
 }
 
 uint64_t CompactionPass::memory_bytes() const {
-  uint64_t bytes = map_.memory_bytes() + filter_.memory_bytes() + filtered_bytes_.capacity();
+  uint64_t bytes = terms_.nothing_dirty ? 0 : terms_.map_bytes;
+  bytes += filter_.memory_bytes() + filtered_bytes_.capacity();
   if (cursor_) bytes += cursor_->memory_bytes();
   if (copy_) bytes += copy_->memory_bytes();
   if (output_) bytes += output_->memory_bytes();
@@ -80,6 +78,7 @@ bool CompactionPass::Check(const Status& status) {
 // --- Mapping -------------------------------------------------------------------------------------
 
 void CompactionPass::StepMapping() {
+  if (!map_) map_.emplace(terms_.map_bytes, terms_.map_seed);
   if (source_ == sources_.size()) return PlanGroups();
   const CompactionSource& source = sources_[source_];
   if (source.left || source.offset_limit <= terms_.first_dirty_offset) {
@@ -103,7 +102,7 @@ void CompactionPass::StepMapping() {
   std::optional<int64_t> full_at;
   const Status mapped = filter_.ForEachKey(
       (*batch)->header, (*batch)->bytes, [&](tidemark::Bytes key, int64_t offset) {
-        if (offset < terms_.first_dirty_offset || map_.Put(key, offset)) return true;
+        if (offset < terms_.first_dirty_offset || map_->Put(key, offset)) return true;
         full_at = offset;
         return false;
       });
@@ -213,7 +212,7 @@ void CompactionPass::FilterNext() {
   bytes_ += held_->bytes.size();
   FilterTerms terms;
   terms.superseded = [this](tidemark::Bytes key, int64_t offset) {
-    return map_.Find(key).value_or(-1) > offset;
+    return map_ && map_->Find(key).value_or(-1) > offset;
   };
   terms.end_offset = map_end_offset_;
   terms.tombstones_age = MayAge();

@@ -134,7 +134,7 @@ class CompactionPass {
   uint64_t bytes_ = 0;  // of this piece
   BatchFilter filter_;
   // Mapping.
-  KeyMap map_;
+  std::optional<KeyMap> map_;  // made by the worker: it may be large
   size_t source_ = 0;
   std::optional<BatchCursor> cursor_;
   int64_t map_end_offset_ = INT64_MAX;  // records from here on are not in the map

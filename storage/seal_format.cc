@@ -66,7 +66,7 @@ std::vector<std::byte> EncodeSeal(const Seal& seal) {
   std::vector<std::byte> bytes(SealBytes(block_count, seal.compacted.has_value()));
   FieldWriter writer(bytes.data());
   writer.Put(kMagic);
-  writer.Put(seal.compacted ? kCompactedVersion : kPlainVersion);
+  writer.Put(seal.version());
   writer.Put(seal.owner.partition);
   writer.Put(seal.owner.topic_id);
   writer.Put(seal.base_offset);

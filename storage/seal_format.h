@@ -15,8 +15,7 @@
 
 namespace tidemark::storage {
 
-// 2 is that of a compacted segment; others are written as version 1.
-inline constexpr uint32_t kSealVersion = 2;
+inline constexpr uint32_t kSealVersion = 2;  // the newest
 // One checksum of the log covers so many bytes: damage is told to within 1 MiB, and the seal of a
 // segment of 16 MiB takes 280 bytes.
 inline constexpr uint32_t kSealBlockBytes = uint32_t{1} << 20;
@@ -66,6 +65,8 @@ struct Seal {
   uint32_t block_bytes = kSealBlockBytes;
   std::optional<CompactedPart> compacted;
   std::vector<uint64_t> block_checksums;  // of the log, the last block is what is left
+  // Only a compacted segment's is of version 2.
+  uint32_t version() const { return compacted ? 2 : 1; }
   bool operator==(const Seal&) const = default;
 };
 

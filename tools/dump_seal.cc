@@ -24,7 +24,7 @@ std::string ToText(const storage::FileSum& sum) {
 Json ToJson(const storage::Seal& seal) {
   Json object;
   object["type"] = "seal";
-  object["version"] = storage::kSealVersion;
+  object["version"] = seal.version();
   object["topic_id"] = seal.owner.topic_id.ToBase64();
   object["partition"] = seal.owner.partition;
   object["base_offset"] = seal.base_offset;
@@ -39,6 +39,10 @@ Json ToJson(const storage::Seal& seal) {
   object["time_index"] = ToJson(seal.time_index);
   object["log_bytes"] = seal.log_bytes;
   object["block_bytes"] = seal.block_bytes;
+  if (seal.compacted) {
+    object["clean_end_offset"] = seal.compacted->clean_end_offset;
+    object["last_delete_horizon_ms"] = seal.compacted->last_delete_horizon_ms;
+  }
   object["blocks"] = Json::array();
   for (const uint64_t checksum : seal.block_checksums)
     object["blocks"].push_back(base::ChecksumText(checksum));
@@ -46,7 +50,7 @@ Json ToJson(const storage::Seal& seal) {
 }
 
 std::string ToText(const storage::Seal& seal) {
-  std::string text = "seal version: " + std::to_string(storage::kSealVersion) +
+  std::string text = "seal version: " + std::to_string(seal.version()) +
                      " topicId: " + seal.owner.topic_id.ToBase64() +
                      " partition: " + std::to_string(seal.owner.partition) +
                      " baseOffset: " + std::to_string(seal.base_offset) +
@@ -57,6 +61,10 @@ std::string ToText(const storage::Seal& seal) {
                      " maxTimestamp: " + std::to_string(seal.max_timestamp_ms) +
                      " firstAppendMs: " + std::to_string(seal.appended.first_ms) +
                      " lastAppendMs: " + std::to_string(seal.appended.last_ms);
+  if (seal.compacted) {
+    text += "\n| cleanEndOffset: " + std::to_string(seal.compacted->clean_end_offset) +
+            " lastDeleteHorizonMs: " + std::to_string(seal.compacted->last_delete_horizon_ms);
+  }
   text += "\n| index bytes: " + ToText(seal.offset_index);
   text += "\n| timeindex bytes: " + ToText(seal.time_index);
   text += "\n| log bytes: " + std::to_string(seal.log_bytes) +

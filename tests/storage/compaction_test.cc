@@ -1,131 +1,15 @@
-// Compaction as a user sees it: what stays, what goes, and when.
+// Compaction as a user sees it: what stays, what goes, and what readers see of it.
+#include <algorithm>
 #include <filesystem>
-#include <functional>
 #include <map>
-#include <set>
 
-#include "storage/open.h"
 #include "storage/seal.h"
-#include "storage/segment.h"
-#include "storage/segment_swap.h"
-#include "storage/verify.h"
-#include "tests/support/fault_world.h"
-#include "tests/support/manual_clock.h"
-#include "tests/support/store_fixture.h"
+#include "tests/storage/compaction_fixture.h"
 
 namespace tidemark::testing {
 namespace {
 
-namespace fs = std::filesystem;
-using storage::SegmentFile;
-
-constexpr int64_t kRecordTime = 1'700'000'000'000;
-
-class CompactionTest : public StoreFixture {
- protected:
-  CompactionTest() {
-    options_.compaction_bytes_per_second = uint64_t{1} << 40;
-    options_.memory_bytes = uint64_t{16} << 20;
-  }
-  ~CompactionTest() override { engine_.reset(); }  // before its world
-  static TopicConfig Compacted() {
-    TopicConfig config;
-    config.compression = Compression::none;
-    config.segment_bytes = 64 << 10;
-    config.cleanup_policy = CleanupPolicy::compact;
-    config.min_cleanable_dirty_ratio = 0;
-    return config;
-  }
-  void OpenInWorld() {
-    auto engine = storage::OpenEngine(world_.environment(clock_), options_);
-    ASSERT_TRUE(engine.ok()) << engine.error().ToString();
-    engine_ = std::move(*engine);
-    Gather();
-  }
-  void Gather() {
-    for (const Notice& notice : engine_->TakeNotices()) notices_.push_back(notice);
-  }
-  // What a reader must see: the last record of each key, and what may be there besides.
-  int64_t Put(Partition& partition, const std::string& key, std::optional<std::string> value) {
-    Record record;
-    record.key = key;
-    if (value) record.value = *value;
-    record.timestamp_ms = kRecordTime + appended_;
-    const int64_t offset = Append(partition, record, Durability::buffered);
-    EXPECT_EQ(offset, appended_);
-    ++appended_;
-    last_[key] = {offset, record.timestamp_ms, key, value, {}};
-    return offset;
-  }
-  void PutMany(Partition& partition, int64_t records, int64_t keys, size_t bytes = 100) {
-    for (int64_t i = 0; i < records; ++i)
-      Put(partition, "key-" + std::to_string(appended_ % keys), ValueOf(appended_, bytes));
-  }
-  // Every record is packed and in a finished segment, and a checkpoint knows that: all but those of
-  // the last segment, which takes on.
-  void Settle() {
-    CloseCleanly();
-    OpenInWorld();
-  }
-  void Poll() {
-    engine_->Poll(std::chrono::milliseconds(0));
-    clock_.now_us += 10'000;
-    Gather();
-  }
-  void PollSeconds(int64_t seconds) {
-    const int64_t until_us = clock_.now_us + seconds * 1'000'000;
-    while (clock_.now_us < until_us) Poll();
-  }
-  void PollUntilPasses(uint64_t passes) {
-    for (int turns = 0; engine_->stats().compaction_passes < passes; ++turns) {
-      ASSERT_LT(turns, 50'000) << "it never happens";
-      Poll();
-    }
-  }
-  std::vector<int64_t> Segments() const {
-    auto bases = storage::ListSegments(io::SystemFiles(), PathOf("t-0"));
-    EXPECT_TRUE(bases.ok());
-    return *bases;
-  }
-  uint64_t LogBytes() const {
-    uint64_t bytes = 0;
-    for (const int64_t base : Segments())
-      bytes += fs::file_size(storage::SegmentPath(PathOf("t-0"), base, SegmentFile::log));
-    return bytes;
-  }
-  std::vector<ReadRecord> ReadWhole() {
-    Partition& partition = PartitionOf("t");
-    return ReadFrom(partition, partition.log_start_offset());
-  }
-  // In order, each at its offset, as it was appended; of each key the last one at least.
-  void ExpectCompacted(const std::vector<ReadRecord>& records) {
-    std::map<std::string, ReadRecord> seen;
-    int64_t before = -1;
-    for (const ReadRecord& record : records) {
-      ASSERT_GT(record.offset, before);
-      before = record.offset;
-      ASSERT_EQ(record.timestamp_ms, kRecordTime + record.offset);
-      seen[record.key.value_or("")] = record;
-    }
-    for (const auto& [key, record] : last_) {
-      ASSERT_TRUE(seen.contains(key)) << key;
-      ASSERT_EQ(seen[key], record);
-    }
-  }
-  void ExpectNothingIsWrong() {
-    storage::VerifyOptions options;
-    options.data_dir = options_.data_dir;
-    options.deep = true;
-    const auto report = storage::VerifyStore(io::SystemFiles(), options);
-    ASSERT_TRUE(report.ok()) << report.error().ToString();
-    for (const storage::Finding& finding : report->findings) ADD_FAILURE() << finding.ToText();
-  }
-
-  FaultWorld world_;
-  ManualClock clock_;
-  int64_t appended_ = 0;
-  std::map<std::string, ReadRecord> last_;
-};
+class CompactionTest : public CompactionFixture {};
 
 TEST_F(CompactionTest, OfEachKeyTheLastRecordStaysAndTheSpaceComesBack) {
   OpenInWorld();
@@ -191,14 +75,15 @@ TEST_F(CompactionTest, ASegmentInWhichNothingChangesIsNotWrittenAgain) {
   Partition& partition = MakeTopic("t", config);
   PutMany(partition, 5'000, 1'000'000, 1000);
   Settle();
-  std::map<int64_t, fs::file_time_type> written;
+  std::map<int64_t, std::filesystem::file_time_type> written;
   for (const int64_t base : Segments())
-    written[base] =
-        fs::last_write_time(storage::SegmentPath(PathOf("t-0"), base, SegmentFile::log));
+    written[base] = std::filesystem::last_write_time(
+        storage::SegmentPath(PathOf("t-0"), base, storage::SegmentFile::log));
   PollUntilPasses(1);
   ASSERT_EQ(Segments().size(), written.size());
   for (const auto& [base, time] : written) {
-    EXPECT_EQ(fs::last_write_time(storage::SegmentPath(PathOf("t-0"), base, SegmentFile::log)),
+    EXPECT_EQ(std::filesystem::last_write_time(
+                  storage::SegmentPath(PathOf("t-0"), base, storage::SegmentFile::log)),
               time);
   }
   const auto seal = storage::ReadSeal(io::SystemFiles(), PathOf("t-0"), 0);
@@ -365,222 +250,11 @@ TEST_F(CompactionTest, SearchesByTimeFindWhatIsLeft) {
   PollUntilPasses(1);
   const auto all = ReadWhole();
   for (int64_t offset = 0; offset < 10'000; offset += 333) {
-    const auto found = ReadFromTime(PartitionOf("t"), kRecordTime + offset);
+    const auto found = ReadFromTime(PartitionOf("t"), kRecordTimeMs + offset);
     const auto expected = std::find_if(
         all.begin(), all.end(), [&](const ReadRecord& record) { return record.offset >= offset; });
     ASSERT_EQ(found, std::vector<ReadRecord>(expected, all.end()));
     ASSERT_EQ(ReadFrom(PartitionOf("t"), offset), found);
-  }
-}
-
-TEST_F(CompactionTest, ARecordWithoutAKeyIsRefused) {
-  OpenInWorld();
-  Partition& partition = MakeTopic("t", Compacted());
-  Record record;
-  record.value = "x";
-  const auto refused = partition.Append(record);
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().code(), ErrorCode::invalid_argument);
-  EXPECT_NE(refused.error().message().find("key"), std::string::npos);
-  record.key = "";
-  EXPECT_TRUE(partition.Append(record).ok());
-}
-
-// What was appended before the topic was compacted has no later one of its key.
-TEST_F(CompactionTest, RecordsWithoutAKeyFromBeforeStay) {
-  TopicConfig config = Compacted();
-  config.cleanup_policy = CleanupPolicy::remove;
-  OpenInWorld();
-  Partition& partition = MakeTopic("t", config);
-  for (int64_t i = 0; i < 2'000; ++i) Append(partition, ValueOf(i), Durability::buffered);
-  PollSeconds(5);
-  EXPECT_EQ(engine_->stats().compaction_bytes, 0U);
-  ASSERT_TRUE(engine_->AlterTopic("t", Compacted()).ok());
-  Settle();
-  PollUntilPasses(1);
-  ExpectInOrder(ReadWhole(), 0, 2'000);
-}
-
-TEST_F(CompactionTest, BothPoliciesTogether) {
-  TopicConfig config = Compacted();
-  config.cleanup_policy = CleanupPolicy::compact_and_remove;
-  config.retention_ms = 600'000;
-  config.segment_ms = 60'000;
-  OpenInWorld();
-  PutMany(MakeTopic("t", config), 10'000, 50);
-  Settle();
-  PollUntilPasses(1);
-  ExpectCompacted(ReadWhole());
-  PollSeconds(1'200);
-  EXPECT_EQ(PartitionOf("t").log_start_offset(), 10'000);
-  EXPECT_TRUE(ReadWhole().empty());
-  CloseCleanly();
-  ExpectNothingIsWrong();
-}
-
-// compact alone gives nothing up by age or size.
-TEST_F(CompactionTest, CompactAloneKnowsNoAge) {
-  TopicConfig config = Compacted();
-  config.retention_ms = 1'000;
-  config.retention_bytes = 1;
-  OpenInWorld();
-  PutMany(MakeTopic("t", config), 5'000, 50);
-  Settle();
-  PollUntilPasses(1);
-  PollSeconds(100);
-  EXPECT_EQ(PartitionOf("t").log_start_offset(), 0);
-  ExpectCompacted(ReadWhole());
-}
-
-TEST_F(CompactionTest, KeepsItsRate) {
-  options_.compaction_bytes_per_second = uint64_t{64} << 10;
-  OpenInWorld();
-  PutMany(MakeTopic("t", Compacted()), 10'000, 50);  // a megabyte
-  Settle();
-  PollSeconds(5);
-  EXPECT_LT(engine_->stats().compaction_bytes, uint64_t{64 * 5 + 512 + 64} << 10);
-  EXPECT_GT(engine_->stats().compaction_bytes, uint64_t{64} << 10);
-  EXPECT_EQ(engine_->stats().compaction_passes, 0U);
-  options_.compaction_bytes_per_second = 0;  // off
-  Settle();
-  PollSeconds(100);
-  EXPECT_EQ(engine_->stats().compaction_bytes, 0U);
-}
-
-TEST_F(CompactionTest, TheMapIsPartOfTheMemory) {
-  options_.compaction_memory_bytes = options_.memory_bytes;
-  const auto refused = storage::OpenEngine(world_.environment(clock_), options_);
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().code(), ErrorCode::invalid_argument);
-  options_.compaction_memory_bytes = options_.memory_bytes / 2;
-  options_.compaction_bytes_per_second = 1000;
-  OpenInWorld();
-  PutMany(MakeTopic("t", Compacted()), 5'000, 50);
-  Settle();
-  const uint64_t before = engine_->stats().memory_bytes;
-  PollSeconds(2);
-  EXPECT_GT(engine_->stats().memory_bytes, before + options_.memory_bytes / 2 - 1024);
-}
-
-TEST_F(CompactionTest, ATopicIsDeletedInTheMiddleOfAPass) {
-  options_.compaction_bytes_per_second = uint64_t{256} << 10;
-  OpenInWorld();
-  PutMany(MakeTopic("t", Compacted()), 10'000, 50);
-  Settle();
-  PollSeconds(3);
-  ASSERT_GT(engine_->stats().compaction_bytes, 0U);
-  ASSERT_EQ(engine_->stats().compaction_passes, 0U);
-  ASSERT_TRUE(engine_->DeleteTopic("t").ok());
-  PollSeconds(3);
-  EXPECT_FALSE(engine_->deletions_pending());
-  EXPECT_FALSE(fs::exists(PathOf("t-0")));
-  PollSeconds(30);
-  CloseCleanly();
-}
-
-// Records that are given up while they are compacted stay given up, and the rest is there.
-TEST_F(CompactionTest, RecordsAreDeletedInTheMiddleOfAPass) {
-  options_.compaction_bytes_per_second = uint64_t{256} << 10;
-  OpenInWorld();
-  PutMany(MakeTopic("t", Compacted()), 10'000, 50);
-  Settle();
-  for (int64_t start = 500; start < 9'000; start += 500) {
-    ASSERT_TRUE(PartitionOf("t").DeleteRecords(start).ok());
-    PollSeconds(1);
-    ASSERT_EQ(PartitionOf("t").log_start_offset(), start);
-  }
-  PollSeconds(60);
-  ExpectCompacted(ReadWhole());
-  CloseCleanly();
-  ExpectNothingIsWrong();
-}
-
-TEST_F(CompactionTest, ADamagedSegmentIsToldOnceAndLeft) {
-  OpenInWorld();
-  PutMany(MakeTopic("t", Compacted()), 10'000, 50);
-  CloseCleanly();
-  const std::vector<int64_t> bases = Segments();
-  const std::string path = storage::SegmentPath(PathOf("t-0"), bases[3], SegmentFile::log);
-  {
-    auto log = io::SystemFiles().Open(path, {.write = true});
-    ASSERT_TRUE(log.ok());
-    const std::array<std::byte, 4> damage{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}};
-    ASSERT_TRUE((*log)->WriteAt(200, damage, io::Durable::no).ok());
-  }
-  const auto damaged_size = fs::file_size(path);
-  OpenInWorld();
-  PollUntilPasses(1);
-  PollSeconds(30);
-  size_t told = 0;
-  for (const Notice& notice : notices_)
-    told += notice.text.find("left as it is") != std::string::npos;
-  EXPECT_EQ(told, 1U);
-  EXPECT_EQ(fs::file_size(path), damaged_size);
-  EXPECT_LT(LogBytes(), 3 * damaged_size);
-  // The others are compacted, and what is lost is told as what it is.
-  std::vector<LostRange> lost;
-  ExpectCompacted(ReadFrom(PartitionOf("t"), 0, &lost));
-  ASSERT_EQ(lost.size(), 1U);
-  EXPECT_EQ(lost[0].first_offset, bases[3]);
-  EXPECT_LE(lost[0].end_offset, bases[4]);
-}
-
-// In a compacted segment, too, damage is told as exactly those offsets that it has hit.
-TEST_F(CompactionTest, DamageInACompactedSegmentIsToldExactly) {
-  OpenInWorld();
-  TopicConfig config = Compacted();
-  MakeTopic("t", config);
-  for (int i = 0; i < 30; ++i) {  // batches of their own, of which some are emptied
-    PutMany(PartitionOf("t"), 200, i % 3 == 0 ? 1'000'000 : 40);
-    Settle();
-  }
-  config.segment_bytes = 1 << 20;
-  ASSERT_TRUE(engine_->AlterTopic("t", config).ok());
-  PollSeconds(30);
-  CloseCleanly();
-  const int64_t base = Segments().front();
-  std::vector<storage::BatchAt> batches;
-  auto log = io::SystemFiles().Open(storage::SegmentPath(PathOf("t-0"), base, SegmentFile::log),
-                                    {.write = true});
-  ASSERT_TRUE(log.ok());
-  ASSERT_TRUE(storage::WalkBatchHeaders(**log, 0, *(*log)->Size(), [&](const auto& batch) {
-                batches.push_back(batch);
-                return true;
-              }).ok());
-  ASSERT_GT(batches.size(), 3U);
-  const storage::BatchAt& hit = batches[batches.size() / 2];
-  std::byte byte{};
-  ASSERT_TRUE((*log)->ReadAt(hit.position + 40, {&byte, 1}).ok());
-  byte ^= std::byte{1};
-  ASSERT_TRUE((*log)->WriteAt(hit.position + 40, {&byte, 1}, io::Durable::no).ok());
-  storage::VerifyOptions options;
-  options.data_dir = options_.data_dir;
-  const auto report = storage::VerifyStore(io::SystemFiles(), options);
-  ASSERT_TRUE(report.ok());
-  ASSERT_EQ(report->findings.size(), 1U);
-  EXPECT_EQ(report->findings[0].kind, storage::Finding::Kind::loss);
-  EXPECT_EQ(report->findings[0].first_offset, hit.header.base_offset);
-  EXPECT_EQ(report->findings[0].end_offset, hit.header.next_offset());
-}
-
-// Every setting of the fixture but the world: the real one, with its threads.
-TEST_F(CompactionTest, RunsOnBothIoEngines) {
-  for (const IoEngine io_engine : {IoEngine::syscalls, IoEngine::automatic}) {
-    options_.io_engine = io_engine;
-    options_.data_dir = directory_.File(io_engine == IoEngine::syscalls ? "calls" : "ring");
-    last_.clear();
-    appended_ = 0;
-    Open();
-    PutMany(MakeTopic("t", Compacted()), 10'000, 50);
-    CloseCleanly();
-    Open();
-    for (int turns = 0; engine_->stats().compaction_passes == 0; ++turns) {
-      ASSERT_LT(turns, 10'000);
-      engine_->Poll(std::chrono::milliseconds(10));
-    }
-    ExpectCompacted(ReadWhole());
-    CloseCleanly();
-    ExpectNothingIsWrong();
   }
 }
 

@@ -166,7 +166,7 @@ TEST_F(VerifySealTest, OneFromElsewhereIsAFault) {
 
 TEST_F(VerifySealTest, ANewerOneIsANote) {
   std::string seal = ReadFile(seal_path_);
-  seal[8] = 2;
+  seal[8] = 3;
   const uint64_t checksum = base::Xxh3(base::AsBytes(seal).first(seal.size() - 8));
   base::StoreLittle(seal.data() + seal.size() - 8, checksum);
   WriteFile(seal_path_, seal);
