@@ -77,8 +77,8 @@ void Simulation::PlanWorld() {
        (disk_may_fill_ ? ", may fill up" : "") +
        (options_.scrub_bytes_per_second > 0 ? ", scrubbed" : "") +
        (gives_up_ ? ", old records given up" : "") + (compacts_ ? ", compacted" : "") +
-       (commits_cursors_ ? ", cursors" : "") +
-       (damage_allowed_ ? ", damage" : "") + (many_partitions_ ? ", many partitions" : ""));
+       (commits_cursors_ ? ", cursors" : "") + (damage_allowed_ ? ", damage" : "") +
+       (many_partitions_ ? ", many partitions" : ""));
 }
 
 void Simulation::Tell(const std::string& text) {
