@@ -43,7 +43,7 @@ Status DoSwap(io::FileSystem& files, const std::string& folder, int64_t base_off
     const auto exists = files.Exists(from);
     if (!exists) return exists.error();
     if (!*exists) continue;
-    const Status moved = files.Rename(from, SegmentPath(folder, base_offset, kind));
+    Status moved = files.Rename(from, SegmentPath(folder, base_offset, kind));
     if (!moved.ok()) return moved;
   }
   if (Status flushed = files.FlushDirectory(folder); !flushed.ok()) return flushed;
@@ -84,7 +84,7 @@ Status SettleDamaged(io::FileSystem& files, const std::string& folder, int64_t b
     // Its indexes had their names before it had; a seal that it has is that of the first source.
     const auto unsealed = RemoveSeal(files, folder, base_offset);
     if (!unsealed) return unsealed.error();
-    const Status removed = RemoveSources(files, folder, base_offset, **end);
+    Status removed = RemoveSources(files, folder, base_offset, **end);
     if (!removed.ok()) return removed;
   }
   if (Status removed = files.Remove(SwapPath(folder, base_offset)); !removed.ok()) return removed;
@@ -143,7 +143,7 @@ Status ReplaceSeal(io::FileSystem& files, const std::string& folder, const Seal&
 }
 
 Result<bool> RemoveCleaned(io::FileSystem& files, const std::string& folder) {
-  const auto exists = files.Exists(folder);
+  auto exists = files.Exists(folder);
   if (!exists || !*exists) return exists;
   const auto entries = files.List(folder);
   if (!entries) return entries.error();
@@ -164,7 +164,7 @@ Status SettleSwaps(io::FileSystem& files, const std::string& folder) {
     const auto seal = ReadMarker(files, folder, base);
     const bool unreadable = !seal && seal.error().code() == ErrorCode::io_error;
     if (unreadable) return seal.error();
-    const Status settled =
+    Status settled =
         seal ? DoSwap(files, folder, base, seal->end_offset) : SettleDamaged(files, folder, base);
     if (!settled.ok()) return settled;
   }

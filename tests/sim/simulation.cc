@@ -116,6 +116,8 @@ bool Simulation::Step(uint64_t number) {
     DeleteRecords();
   } else if (gives_up_ && trouble_.OneIn(48)) {
     AddPartitions();
+  } else if (compacts_ && trouble_.OneIn(8)) {
+    LetCompact();
   } else {
     DoSomething();
   }
@@ -129,6 +131,23 @@ bool Simulation::Step(uint64_t number) {
   }
   if (world_.loop.stuck()) Fail("a wait has no end: nothing is in flight that could end it");
   return !failed();
+}
+
+// What is packed is compacted in some seconds, which other steps seldom give it; and may be cut off
+// in the middle of it.
+void Simulation::LetCompact() {
+  constexpr int64_t kEnoughUs = 4'000'000;
+  constexpr int64_t kTurnUs = 200'000;
+  CloseCleanly();
+  if (!serves()) return;
+  AppendSome(20, 600);
+  if (!serves()) return;
+  Tell("let it compact");
+  const uint64_t operations = 1 + trouble_.Skewed(300);
+  if (trouble_.OneIn(2))
+    world_.disk.DieIn(operations, trouble_.OneIn(3) ? Death::kill : Death::power_cut);
+  const int64_t until_us = world_.clock.MonotonicUs() + kEnoughUs;
+  while (serves() && world_.clock.MonotonicUs() < until_us) PollOnce(kTurnUs);
 }
 
 bool Simulation::End() {

@@ -83,6 +83,7 @@ class Simulation {
   bool serves() const { return engine_ != nullptr && !dead() && !failed(); }
   bool tight() const;
   void PlanWorld();
+  void LetCompact();
   void Crash(Death death);
   void Reopen();
   bool TryOpen();
