@@ -24,8 +24,4 @@ inline bool IsLeaving(PartitionCore& partition) {
   return FirstIsFinished(partition) && EndOfFirst(partition) <= partition.log_start_wanted();
 }
 
-inline bool HasExpired(PartitionCore& partition) {
-  return FirstIsFinished(partition) && EndOfFirst(partition) <= partition.log_start_offset();
-}
-
 }  // namespace tidemark::storage

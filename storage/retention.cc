@@ -20,6 +20,10 @@ constexpr int64_t kLongSegmentMs = int64_t{3600} * 1000;
 // Segments whose files are removed in one piece of work, so that flushes get their turn.
 constexpr size_t kMostSegmentsAtOnce = 16;
 
+bool HasExpired(PartitionCore& partition) {
+  return FirstIsFinished(partition) && EndOfFirst(partition) <= partition.log_start_offset();
+}
+
 void AddOnce(std::vector<PartitionCore*>& list, PartitionCore& partition) {
   if (std::find(list.begin(), list.end(), &partition) == list.end()) list.push_back(&partition);
 }
