@@ -70,9 +70,10 @@ void SegmentCheck::ConcludeSeal() {
   const auto path = [this](SegmentFile kind) {
     return SegmentPath(segment_.folder, segment_.base_offset, kind);
   };
-  if (!seal_.fault.empty())
-    Add(seal_.newer ? Finding::Kind::note : Finding::Kind::fault, path(SegmentFile::seal),
-        seal_.fault);
+  const Finding::Kind kind = seal_.newer        ? Finding::Kind::note
+                             : seal_.unreadable ? Finding::Kind::unreadable
+                                                : Finding::Kind::fault;
+  if (!seal_.fault.empty()) Add(kind, path(SegmentFile::seal), seal_.fault);
   const auto digest = surveyor_.TakeDigest();
   if (!seal_.seal || !digest) return;
   for (Contradiction& told : HoldAgainst(*seal_.seal, *digest, offsets_->sum(), times_->sum())) {

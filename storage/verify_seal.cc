@@ -45,6 +45,7 @@ FoundSeal FindSeal(io::FileSystem& files, const std::string& folder, int64_t bas
   auto seal = ReadSeal(files, folder, base_offset);
   if (!seal) {
     found.newer = seal.error().code() == ErrorCode::unsupported;
+    found.unreadable = seal.error().code() == ErrorCode::io_error;
     const bool missing = seal.error().system_errno() == ENOENT;
     if (!missing)
       found.fault = WithoutPath(seal.error(), SegmentPath(folder, base_offset, SegmentFile::seal));

@@ -17,6 +17,7 @@ struct FoundSeal {
   std::optional<Seal> seal;  // that can be believed
   std::string fault;         // what is wrong with the file by itself; empty: nothing
   bool newer = false;        // a newer program has written it
+  bool unreadable = false;   // reading it failed: what it says is not known
 };
 // A missing one is no fault.
 FoundSeal FindSeal(io::FileSystem& files, const std::string& folder, int64_t base_offset,

@@ -177,16 +177,21 @@ TEST_F(ScrubTest, AFileThatCannotBeReadIsTold) {
 }
 
 // Found by the simulator: what a read that failed had kept from it was called wrong.
-TEST_F(ScrubTest, AnIndexThatCannotBeReadIsToldAsThat) {
+TEST_F(ScrubTest, AnIndexOrASealThatCannotBeReadIsToldAsThat) {
   MakeStore();
-  OpenWorld();
-  const std::string times = SegmentFilePath(bases_[1], storage::SegmentFile::time_index);
-  world_.plan = [&](Call call, const std::string& path) {
-    return call == Call::read && path == times ? EIO : 0;
-  };
-  RunRound();
-  ASSERT_EQ(Told().size(), 1u);
-  EXPECT_NE(Told()[0].find("unreadable: " + times), std::string::npos) << Told()[0];
+  for (const auto kind : {storage::SegmentFile::time_index, storage::SegmentFile::seal}) {
+    OpenWorld();
+    const std::string unreadable = SegmentFilePath(bases_[1], kind);
+    world_.plan = [&](Call call, const std::string& path) {
+      return call == Call::read && path == unreadable ? EIO : 0;
+    };
+    RunRound();
+    ASSERT_EQ(Told().size(), 1u);
+    EXPECT_NE(Told()[0].find("unreadable: " + unreadable), std::string::npos) << Told()[0];
+    world_.plan = [](Call, const std::string&) { return 0; };
+    notices_.clear();
+    Crash();
+  }
 }
 
 TEST_F(ScrubTest, ItKeepsItsRate) {
