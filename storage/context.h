@@ -63,8 +63,8 @@ class SpaceLedger {
 class TopicCore;
 
 struct Context {
-  Context(const io::Environment& world, EngineOptions engine_options)
-      : environment(world), options(std::move(engine_options)) {}
+  Context(io::Environment world, EngineOptions engine_options)
+      : environment(std::move(world)), options(std::move(engine_options)) {}
 
   io::Environment environment;
   EngineOptions options;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace tidemark::storage {
@@ -51,6 +52,10 @@ Status CheckCursorTopicConfig(const TopicConfig& config) {
 Error IsInternal(std::string_view topic) {
   return Error(ErrorCode::invalid_argument,
                "topic " + std::string(topic) + " is internal: only the engine itself writes to it");
+}
+
+bool Cursors::Key::operator<(const Key& other) const {
+  return std::tie(group, topic, partition) < std::tie(other.group, other.topic, other.partition);
 }
 
 uint64_t Cursors::BytesOf(const Key& key, const Entry& entry) {
@@ -308,7 +313,7 @@ Result<int64_t> Cursors::Append(PartitionCore& to, const Key& key,
     id.value = base::AsText(entry->topic_id.bytes);
     record.headers = std::span(&id, 1);
   }
-  const auto offset = to.Append(record, durability);
+  auto offset = to.Append(record, durability);
   if (!offset) return offset;
   Underway underway{*offset, key, entry, 0};
   if (entry && !entries_.contains(key)) underway.new_bytes = BytesOf(key, *entry);

@@ -7,7 +7,6 @@
 // compacted, and one that a crash has kept away is made up for at the next reading.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -60,7 +59,7 @@ class Cursors {
     std::string group;
     std::string topic;
     int32_t partition = 0;
-    auto operator<=>(const Key&) const = default;
+    bool operator<(const Key& other) const;
   };
   struct Entry {
     base::Uuid topic_id;

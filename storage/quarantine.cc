@@ -12,8 +12,8 @@ constexpr uint64_t kCopyBytes = uint64_t{256} << 10;
 
 }  // namespace
 
-Quarantine::Quarantine(const io::Environment& environment, std::string data_dir)
-    : environment_(environment), data_dir_(std::move(data_dir)) {}
+Quarantine::Quarantine(io::Environment environment, std::string data_dir)
+    : environment_(std::move(environment)), data_dir_(std::move(data_dir)) {}
 
 // A path there that is not taken: the same place may be damaged more than once.
 Result<std::string> Quarantine::PathFor(const std::string& name) {

@@ -13,7 +13,7 @@ namespace tidemark::storage {
 
 class Quarantine {
  public:
-  Quarantine(const io::Environment& environment, std::string data_dir);
+  Quarantine(io::Environment environment, std::string data_dir);
 
   // Copies [from, to) of `file` (to its end, if that is nearer) to quarantine/NAME and writes
   // `note` to quarantine/NAME.txt; both are flushed.
