@@ -1,4 +1,7 @@
 // topic.bytes: what the files of one topic may take, whatever the others do.
+#include <map>
+#include <string>
+
 #include "tests/support/retention_fixture.h"
 
 namespace tidemark::testing {
@@ -94,6 +97,41 @@ TEST_F(TopicBudgetTest, OneThatRejectsRefusesAtItsBudgetAndKeepsWhatItHas) {
   larger.topic_bytes = -1;
   ASSERT_TRUE(engine_->AlterTopic("t", larger).ok());
   EXPECT_EQ(AppendUntilFull(again, 4'000), 4'000);
+}
+
+// Appends leave the room that compaction needs: else a topic that is full would stay full for ever.
+TEST_F(TopicBudgetTest, ACompactedOneThatIsFullIsMadeSmaller) {
+  options_.compaction_bytes_per_second = uint64_t{256} << 20;
+  Open();
+  TopicConfig config = WithBudget(WhenFull::reject);
+  config.cleanup_policy = CleanupPolicy::compact;
+  Partition& partition = MakeTopic("t", config);
+  constexpr int64_t kRecords = 2'500;  // three times the budget
+  constexpr int64_t kKeys = 10;
+  int64_t times_full = 0;
+  for (int64_t i = 0; i < kRecords; ++i) {
+    const std::string key = "key-" + std::to_string(i % kKeys);
+    const std::string value = ValueOf(i, kRecordBytes);
+    Record record;
+    record.key = key;
+    record.value = value;
+    auto offset = partition.Append(record, Durability::buffered);
+    for (int turns = 0; !offset.ok(); ++turns) {
+      ASSERT_LT(turns, 2'000) << "record " << i << ": " << offset.error().ToString();
+      times_full += offset.error().code() == ErrorCode::disk_full ? 1 : 0;
+      engine_->Poll(std::chrono::milliseconds(10));
+      offset = partition.Append(record, Durability::buffered);
+    }
+    if (i % 50 != 0) continue;
+    ASSERT_LE(TopicBytes("t", 1), static_cast<uint64_t>(kBudget)) << i;
+  }
+  EXPECT_GT(times_full, 0);
+  PollUntilDurable(partition);
+  std::map<std::string, std::string> last;
+  for (const ReadRecord& record : ReadFrom(partition, 0)) last[*record.key] = *record.value;
+  ASSERT_EQ(std::ssize(last), kKeys);
+  for (int64_t i = kRecords - kKeys; i < kRecords; ++i)
+    EXPECT_EQ(last["key-" + std::to_string(i % kKeys)], ValueOf(i, kRecordBytes));
 }
 
 TEST_F(TopicBudgetTest, OneThatIsSetLaterIsReachedByDropping) {
