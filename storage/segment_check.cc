@@ -14,7 +14,8 @@ SurveyOptions For(const SegmentToCheck& segment, SurveyOptions options, bool dig
 
 }  // namespace
 
-SegmentCheck::SegmentCheck(io::FileSystem& files, SegmentToCheck segment, SurveyOptions options)
+SegmentCheck::SegmentCheck(io::FileSystem& files, SegmentToCheck segment,
+                           const SurveyOptions& options)
     : segment_(std::move(segment)),
       seal_(segment_.rolled ? FindSeal(files, segment_.folder, segment_.base_offset, segment_.owner)
                             : FoundSeal()),

@@ -29,7 +29,7 @@ struct SegmentToCheck {
 
 class SegmentCheck {
  public:
-  SegmentCheck(io::FileSystem& files, SegmentToCheck segment, SurveyOptions options);
+  SegmentCheck(io::FileSystem& files, SegmentToCheck segment, const SurveyOptions& options);
 
   // Reads on, `most_bytes` or a little more; returns how many it was.
   uint64_t Step(uint64_t most_bytes);

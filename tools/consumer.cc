@@ -19,7 +19,7 @@ Status Consumer::Prepare(StoreClient& client) {
   if (!topic.ok()) return topic.error();
   const auto partitions = topic->find("partitions");
   if (partitions == topic->end() || !partitions->is_array()) return Strange("no partitions");
-  const Status read = ReadCursors(client);
+  Status read = ReadCursors(client);
   if (!read.ok()) return read;
   positions_.clear();
   for (const Json& description : *partitions) {

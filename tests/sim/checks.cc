@@ -206,7 +206,7 @@ bool Simulation::GoOnAtStart(const Target& target, Reader& reader, const Error& 
 
 // What compaction may have taken: a record that is followed by one of its key, and one without a
 // value whose time has come.
-bool Simulation::MayBeMissing(const Target& target, int64_t first, int64_t end) {
+bool Simulation::MayBeMissing(const Target& target, int64_t first, int64_t end) const {
   if (!target.model->compacts) return first >= end;
   bool all = true;
   const int64_t durable = target.partition->durable_end_offset();

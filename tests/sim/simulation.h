@@ -153,7 +153,7 @@ class Simulation {
   void CheckFiles();
   void ReadFrom(const Target& target, int64_t from);
   bool GoOnAtStart(const Target& target, Reader& reader, const Error& error, int64_t* position);
-  bool MayBeMissing(const Target& target, int64_t first, int64_t end);
+  bool MayBeMissing(const Target& target, int64_t first, int64_t end) const;
   bool CheckBatch(const Target& target, const Batch& batch, int64_t* next);
   bool NoteLost(const Target& target, const std::vector<LostRange>& lost, const Walk& walk);
 
