@@ -44,7 +44,14 @@ Compaction::Compaction(Context& context, const Journal& journal, Packer& packer,
       retention_(retention),
       topics_(topics),
       opened_ms_(context.EngineClockMs()),
-      look_us_(context.now_us) {}
+      look_us_(context.now_us) {
+  KeepRoom();
+}
+
+void Compaction::LookSoon() {
+  KeepRoom();
+  look_us_ = context_.now_us;
+}
 
 int64_t Compaction::next_due_us() const {
   if (!on() || working_ || !context_.health.ok()) return INT64_MAX;

@@ -37,8 +37,8 @@ class Compaction {
   void Advance();
   // When Advance() has to be called at the latest; INT64_MAX: not by itself.
   int64_t next_due_us() const;
-  // A topic's settings have changed.
-  void LookSoon() { look_us_ = context_.now_us; }
+  // A topic is new, or its settings are.
+  void LookSoon();
   // Nothing new is begun. What was written and has no place yet is removed.
   void Stop();
   // No work is with the worker.
