@@ -79,6 +79,11 @@ Result<BatchHeader> CheckBatch(base::ByteSpan bytes);
 // on.
 Status CheckCrc(const BatchHeader& header, uint32_t crc);
 
+// A record's timestamp as it stands in its batch. Wraps, as in Kafka's Java, and so does reading.
+inline int64_t TimestampDelta(int64_t timestamp_ms, int64_t base_timestamp_ms) {
+  return static_cast<int64_t>(static_cast<uint64_t>(timestamp_ms) -
+                              static_cast<uint64_t>(base_timestamp_ms));
+}
 // The size of a record as EncodeRecord writes it, its length prefix included.
 size_t EncodedRecordBytes(const Record& record, int64_t timestamp_delta, int32_t offset_delta);
 // Writes the record, whose EncodedRecordBytes() are `encoded_bytes` (not measured again: it is a

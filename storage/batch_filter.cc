@@ -15,11 +15,6 @@ bool IsKeptWhole(const record::BatchHeader& header) {
 
 bool IsTombstone(const RecordView& record) { return record.key && !record.value; }
 
-// Sums of what came from outside wrap.
-int64_t WrappingDifference(int64_t a, int64_t b) {
-  return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
-}
-
 }  // namespace
 
 struct BatchFilter::Choice {
@@ -72,7 +67,7 @@ void BatchFilter::EncodeKept(const record::OpenedBatch& batch, int64_t base_time
     if (!*keep++) continue;
     headers.assign(view.headers.begin(), view.headers.end());
     const Record record{view.key, view.value, view.timestamp_ms, headers};
-    const int64_t timestamp_delta = WrappingDifference(view.timestamp_ms, base_timestamp_ms);
+    const int64_t timestamp_delta = record::TimestampDelta(view.timestamp_ms, base_timestamp_ms);
     const auto offset_delta = static_cast<int32_t>(view.offset - batch.header.base_offset);
     const size_t bytes = record::EncodedRecordBytes(record, timestamp_delta, offset_delta);
     kept_.resize(kept_.size() + bytes);

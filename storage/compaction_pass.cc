@@ -77,6 +77,22 @@ bool CompactionPass::Check(const Status& status) {
 
 // --- Mapping -------------------------------------------------------------------------------------
 
+// nullopt: the source is at its end, and the next one's turn has come, or it could not be read.
+std::optional<BatchCursor::Batch> CompactionPass::NextOfSource() {
+  const auto batch = cursor_->Next();
+  if (!batch) {
+    FailAtSource(source_, batch.error());
+    return std::nullopt;
+  }
+  if (*batch) {
+    bytes_ += (*batch)->bytes.size();
+  } else {
+    cursor_.reset();
+    ++source_;
+  }
+  return *batch;
+}
+
 void CompactionPass::StepMapping() {
   if (!map_) map_.emplace(terms_.map_bytes, terms_.map_seed);
   if (source_ == sources_.size()) return PlanGroups();
@@ -90,18 +106,11 @@ void CompactionPass::StepMapping() {
     if (!opened) return FailAtSource(source_, opened.error());
     cursor_ = *std::move(opened);
   }
-  const auto batch = cursor_->Next();
-  if (!batch) return FailAtSource(source_, batch.error());
-  if (!*batch) {
-    cursor_.reset();
-    ++source_;
-    return;
-  }
-  bytes_ += (*batch)->bytes.size();
-  if ((*batch)->header.next_offset() <= terms_.first_dirty_offset) return;
+  const auto batch = NextOfSource();
+  if (!batch || batch->header.next_offset() <= terms_.first_dirty_offset) return;
   std::optional<int64_t> full_at;
-  const Status mapped = filter_.ForEachKey(
-      (*batch)->header, (*batch)->bytes, [&](tidemark::Bytes key, int64_t offset) {
+  const Status mapped =
+      filter_.ForEachKey(batch->header, batch->bytes, [&](tidemark::Bytes key, int64_t offset) {
         if (offset < terms_.first_dirty_offset || map_->Put(key, offset)) return true;
         full_at = offset;
         return false;
@@ -201,15 +210,8 @@ bool CompactionPass::OpenNextSource() {
 }
 
 void CompactionPass::FilterNext() {
-  const auto batch = cursor_->Next();
-  if (!batch) return FailAtSource(source_, batch.error());
-  if (!*batch) {
-    cursor_.reset();
-    ++source_;
-    return;
-  }
-  held_ = *batch;
-  bytes_ += held_->bytes.size();
+  held_ = NextOfSource();
+  if (!held_) return;
   FilterTerms terms;
   terms.superseded = [this](tidemark::Bytes key, int64_t offset) {
     return map_ && map_->Find(key).value_or(-1) > offset;

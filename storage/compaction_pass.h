@@ -106,6 +106,7 @@ class CompactionPass {
   };
   enum class Stage { mapping, filtering, finishing };
 
+  std::optional<BatchCursor::Batch> NextOfSource();
   void StepMapping();
   void PlanGroups();
   void NextGroupOrDone();

@@ -11,8 +11,8 @@ namespace {
 constexpr uint32_t kFirstCapacityBytes = 512;
 constexpr uint32_t kMarkBytes = 4096;
 
-// A record's timestamp stands in its batch as the difference to the base, which two timestamps at
-// the ends of what there is do not have.
+// Two timestamps at the ends of what there is have none that can be compared, so that the greatest
+// of such a run would not be known.
 bool HasDifference(int64_t a, int64_t b) {
   constexpr int64_t kFar = INT64_MAX / 2;
   const bool same_sign = (a < 0) == (b < 0);
@@ -38,14 +38,9 @@ bool Run::Takes(const RecordsFrameHeader& frame, int64_t offset, size_t encoded_
          offset - frame_.base_offset < INT32_MAX && size_ + encoded_bytes <= kRunBytes;
 }
 
-// Asked before Takes() has said that there is one.
-int64_t Run::TimestampDelta(int64_t timestamp_ms) const {
-  return static_cast<int64_t>(static_cast<uint64_t>(timestamp_ms) -
-                              static_cast<uint64_t>(frame_.base_timestamp_ms));
-}
-
 size_t Run::EncodedBytes(const Record& record, int64_t offset, int64_t timestamp_ms) const {
-  return record::EncodedRecordBytes(record, TimestampDelta(timestamp_ms),
+  return record::EncodedRecordBytes(record,
+                                    record::TimestampDelta(timestamp_ms, frame_.base_timestamp_ms),
                                     static_cast<int32_t>(offset - frame_.base_offset));
 }
 
@@ -53,9 +48,9 @@ void Run::Append(const Record& record, int64_t offset, int64_t timestamp_ms, siz
   Reserve(encoded_bytes);
   MarkIfDue();
   std::byte* to = data_.get() + size_;
-  std::byte* end =
-      record::EncodeRecord(to, record, TimestampDelta(timestamp_ms),
-                           static_cast<int32_t>(offset - frame_.base_offset), encoded_bytes);
+  std::byte* end = record::EncodeRecord(
+      to, record, record::TimestampDelta(timestamp_ms, frame_.base_timestamp_ms),
+      static_cast<int32_t>(offset - frame_.base_offset), encoded_bytes);
   TIDEMARK_CHECK(end == to + encoded_bytes);
   size_ += static_cast<uint32_t>(encoded_bytes);
   next_offset_ = offset + 1;

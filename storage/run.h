@@ -102,7 +102,6 @@ class Run {
   Mark MarkBefore(int64_t offset) const;
 
  private:
-  int64_t TimestampDelta(int64_t timestamp_ms) const;
   void Reserve(size_t more_bytes);
   void MarkIfDue();
 

@@ -166,12 +166,8 @@ int RunGroup(const GroupCommand& command) {
       return kExitUsage;
     }
   }
-  const auto client = StoreClient::Open({command.data_dir, false, false});
-  if (!client.ok()) return Fail(client.error());
-  const int code = Act(**client, command);
-  const Status closed = (*client)->Close();
-  if (!closed.ok() && code == kExitDone) return Fail(closed.error());
-  return code;
+  return RunOnStore({command.data_dir, false, false},
+                    [&](StoreClient& client) { return Act(client, command); });
 }
 
 }  // namespace tidemark::tools

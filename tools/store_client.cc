@@ -15,6 +15,7 @@
 #include "io/file_system.h"
 #include "io/socket.h"
 #include "tidemark/engine.h"
+#include "tools/output.h"
 #include "tools/request_queue.h"
 #include "tools/stop_signal.h"
 
@@ -188,6 +189,15 @@ Result<Json> StoreClient::Ask(Json request) {
   const Status ok = CheckResponse((*answer)->head);
   if (!ok.ok()) return ok.error();
   return std::move((*answer)->head);
+}
+
+int RunOnStore(const StoreOptions& options, const std::function<int(StoreClient&)>& act) {
+  const auto client = StoreClient::Open(options);
+  if (!client.ok()) return Fail(client.error());
+  const int code = act(**client);
+  const Status closed = (*client)->Close();
+  if (!closed.ok() && code == kExitDone) return Fail(closed.error());
+  return code;
 }
 
 }  // namespace tidemark::tools

@@ -2,6 +2,7 @@
 // the command itself. Both speak the local protocol, so that a command is written once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,6 +63,9 @@ class StoreClient {
   std::unique_ptr<Channel> channel_;
   bool beside_serve_;
 };
+
+// Opens the store, acts on it, and closes it: what a command that does one thing returns.
+int RunOnStore(const StoreOptions& options, const std::function<int(StoreClient&)>& act);
 
 // Whether connecting failed because nobody listens: no socket, or one that a killed process left.
 bool NobodyListens(const Error& error);

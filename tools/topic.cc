@@ -142,12 +142,7 @@ int RunTopic(const TopicCommand& command) {
   StoreOptions options;
   options.data_dir = command.data_dir;
   options.create_if_missing = command.action == Action::create;
-  const auto client = StoreClient::Open(options);
-  if (!client.ok()) return Fail(client.error());
-  const int code = Act(**client, command);
-  const Status closed = (*client)->Close();
-  if (!closed.ok() && code == kExitDone) return Fail(closed.error());
-  return code;
+  return RunOnStore(options, [&](StoreClient& client) { return Act(client, command); });
 }
 
 }  // namespace tidemark::tools

@@ -53,11 +53,6 @@ inline std::vector<OwnedRecord> ReadAll(const RecordRange::Encoded& encoded) {
   return records;
 }
 
-// Differences wrap, as the codec's sums do.
-inline int64_t Difference(int64_t a, int64_t b) {
-  return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
-}
-
 inline void AppendRecord(const OwnedRecord& owned, int64_t base_offset, int64_t base_timestamp_ms,
                          std::vector<std::byte>* output) {
   std::vector<Header> headers;
@@ -65,7 +60,7 @@ inline void AppendRecord(const OwnedRecord& owned, int64_t base_offset, int64_t 
     headers.push_back({header.key, AsView(header.value)});
   }
   const Record record{AsView(owned.key), AsView(owned.value), owned.timestamp_ms, headers};
-  const int64_t timestamp_delta = Difference(owned.timestamp_ms, base_timestamp_ms);
+  const int64_t timestamp_delta = record::TimestampDelta(owned.timestamp_ms, base_timestamp_ms);
   const auto offset_delta = static_cast<int32_t>(owned.offset - base_offset);
   const size_t start = output->size();
   const size_t bytes = EncodedRecordBytes(record, timestamp_delta, offset_delta);
