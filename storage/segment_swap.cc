@@ -3,7 +3,9 @@
 #include <array>
 #include <optional>
 #include <string_view>
+#include <vector>
 
+#include "storage/log_digest.h"
 #include "storage/seal.h"
 
 namespace tidemark::storage {
@@ -64,6 +66,36 @@ Result<Seal> ReadMarker(io::FileSystem& files, const std::string& folder, int64_
   return seal;
 }
 
+// What the marker was written for: a draft that nothing has happened to since. Asked while it has
+// not got its name yet, so that all sources are there.
+bool DraftIsWhole(io::FileSystem& files, const std::string& path, const Seal& seal) {
+  const auto log = files.Open(path, {});
+  if (!log) return false;
+  LogDigest digest;
+  std::vector<std::byte> block(kSealBlockBytes);
+  for (uint64_t position = 0; position < seal.log_bytes; position += kSealBlockBytes) {
+    const auto read = (*log)->ReadAt(position, block);
+    if (!read) return false;
+    digest.AddBytes(base::ByteSpan(block).first(*read));
+  }
+  const auto size = (*log)->Size();
+  const Seal found = digest.ToSeal();
+  return size && *size == seal.log_bytes && found.log_bytes == seal.log_bytes &&
+         found.block_checksums == seal.block_checksums;
+}
+
+// A successor that is decided: its marker, if that can be read and the draft is what it says.
+Result<Seal> ReadDecided(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
+  auto seal = ReadMarker(files, folder, base_offset);
+  if (!seal) return seal;
+  const std::string draft = CleanedPath(folder, base_offset, SegmentFile::log);
+  const auto exists = files.Exists(draft);
+  if (!exists) return exists.error();
+  if (*exists && !DraftIsWhole(files, draft, *seal))
+    return Error(ErrorCode::corrupt, draft + ": it is not what was sealed");
+  return seal;
+}
+
 // Where a successor ends whose marker cannot be read, by its log; nullopt: that has not got its
 // name yet, so that all sources are there.
 Result<std::optional<int64_t>> EndByLog(io::FileSystem& files, const std::string& folder,
@@ -76,7 +108,8 @@ Result<std::optional<int64_t>> EndByLog(io::FileSystem& files, const std::string
   return std::optional<int64_t>(prefix->next_offset);
 }
 
-// A marker that is damaged says nothing; what it stood for is seen by the files.
+// A marker that is damaged, or whose draft is, says nothing; what it stood for is seen by the
+// files.
 Status SettleDamaged(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
   const auto end = EndByLog(files, folder, base_offset);
   if (!end) return end.error();
@@ -161,7 +194,7 @@ Status SettleSwaps(io::FileSystem& files, const std::string& folder) {
   const auto markers = ListMarkers(files, folder);
   if (!markers) return markers.error();
   for (const int64_t base : *markers) {
-    const auto seal = ReadMarker(files, folder, base);
+    const auto seal = ReadDecided(files, folder, base);
     const bool unreadable = !seal && seal.error().code() == ErrorCode::io_error;
     if (unreadable) return seal.error();
     Status settled =
@@ -182,7 +215,7 @@ Result<std::vector<FoundSwap>> FindSwaps(io::FileSystem& files, const std::strin
     const auto draft = files.Exists(CleanedPath(folder, base, SegmentFile::log));
     if (!draft) return draft.error();
     swap.log_in_place = !*draft;
-    if (const auto seal = ReadMarker(files, folder, base)) {
+    if (const auto seal = ReadDecided(files, folder, base)) {
       swap.counts = true;
       swap.end_offset = seal->end_offset;
     } else if (swap.log_in_place) {

@@ -187,8 +187,8 @@ std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, 
   done.text = std::string("damage: ") + NameOf(kind) + ": " + file.path + " from " +
               std::to_string(hit->begin) + " to " + std::to_string(hit->end);
   if (map) FindAtRisk(before, *map, *hit, &done);
-  const bool is_log = file.path.ends_with(".log") || file.path.ends_with(".log.cleaned");
-  if (is_log) FindAtRisk(before, file.path, *hit, &done);
+  // (a draft of compaction's is nothing that could be lost)
+  if (file.path.ends_with(".log")) FindAtRisk(before, file.path, *hit, &done);
   for (const OffsetsAtRisk& at_risk : done.at_risk) {
     done.text += "; at risk: " + (at_risk.topic.empty() ? at_risk.topic_id : at_risk.topic) + "-" +
                  std::to_string(at_risk.partition) + " " + std::to_string(at_risk.first_offset) +

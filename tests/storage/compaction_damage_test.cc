@@ -107,12 +107,13 @@ class CompactionSwapTest : public CompactionFixture {
     engine_.reset();
     world_.plan = [](Call, const std::string&) { return 0; };
   }
-  void DamageMarker() {
-    auto marker = io::SystemFiles().Open(storage::SwapPath(PathOf("t-0"), 0), {.write = true});
-    ASSERT_TRUE(marker.ok());
+  static void Damage(const std::string& path) {
+    auto file = io::SystemFiles().Open(path, {.write = true});
+    ASSERT_TRUE(file.ok());
     const std::byte wrong{0x77};
-    ASSERT_TRUE((*marker)->WriteAt(40, {&wrong, 1}, io::Durable::no).ok());
+    ASSERT_TRUE((*file)->WriteAt(40, {&wrong, 1}, io::Durable::no).ok());
   }
+  void DamageMarker() { Damage(storage::SwapPath(PathOf("t-0"), 0)); }
   void ExpectOnlyNotes() {
     storage::VerifyOptions options;
     options.data_dir = options_.data_dir;
@@ -159,6 +160,19 @@ TEST_F(CompactionSwapTest, ADamagedMarkerBeforeTheLogHasItsNameUndoesIt) {
   CompactUntil(Call::flush_directory, "t-0");
   const size_t before = Segments().size();
   DamageMarker();
+  ExpectOnlyNotes();
+  OpenInWorld();
+  EXPECT_EQ(Segments().size(), before);
+  ExpectSettled();
+}
+
+// Its sources are all there still, and go only for what is known to be whole.
+TEST_F(CompactionSwapTest, ADamagedDraftIsNotTaken) {
+  const std::string draft = storage::CleanedPath(PathOf("t-0"), 0, storage::SegmentFile::log);
+  CompactUntil(Call::flush_directory, "t-0");
+  ASSERT_TRUE(std::filesystem::exists(draft));
+  const size_t before = Segments().size();
+  Damage(draft);
   ExpectOnlyNotes();
   OpenInWorld();
   EXPECT_EQ(Segments().size(), before);
