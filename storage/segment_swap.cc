@@ -1,6 +1,5 @@
 #include "storage/segment_swap.h"
 
-#include <array>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -13,10 +12,6 @@ namespace {
 
 constexpr std::string_view kCleanedSuffix = ".cleaned";
 constexpr std::string_view kSwapSuffix = ".seal.swap";
-// Hints come first: a log under its name with indexes of another would cost a search.
-constexpr std::array kMovedFiles = {SegmentFile::offset_index, SegmentFile::time_index,
-                                    SegmentFile::log};
-
 std::optional<int64_t> ParseSwapName(std::string_view name) {
   if (!name.ends_with(kSwapSuffix)) return std::nullopt;
   name.remove_suffix(kSwapSuffix.size());
@@ -35,22 +30,35 @@ Status RemoveSources(io::FileSystem& files, const std::string& folder, int64_t b
   return files.FlushDirectory(folder);
 }
 
-// Everything behind the decision, whatever was done of it before. The folder is flushed where a
-// later step relies on an earlier one: sources go when the log has its name, and the marker when
-// they are gone.
-Status DoSwap(io::FileSystem& files, const std::string& folder, int64_t base_offset,
-              int64_t end_offset) {
-  for (const SegmentFile kind : kMovedFiles) {
-    const std::string from = CleanedPath(folder, base_offset, kind);
-    const auto exists = files.Exists(from);
-    if (!exists) return exists.error();
-    if (!*exists) continue;
-    Status moved = files.Rename(from, SegmentPath(folder, base_offset, kind));
-    if (!moved.ok()) return moved;
+// A file of the draft gets its name, unless it has it already.
+Status MoveDraft(io::FileSystem& files, const std::string& folder, int64_t base_offset,
+                 SegmentFile kind) {
+  const std::string from = CleanedPath(folder, base_offset, kind);
+  const auto exists = files.Exists(from);
+  if (!exists) return exists.error();
+  return *exists ? files.Rename(from, SegmentPath(folder, base_offset, kind)) : Status();
+}
+
+// What is left to do once the log has its name.
+Status FinishBehindLog(io::FileSystem& files, const std::string& folder, int64_t base_offset,
+                       int64_t end_offset) {
+  for (const SegmentFile kind : {SegmentFile::offset_index, SegmentFile::time_index}) {
+    if (Status moved = MoveDraft(files, folder, base_offset, kind); !moved.ok()) return moved;
   }
   if (Status flushed = files.FlushDirectory(folder); !flushed.ok()) return flushed;
-  if (Status removed = RemoveSources(files, folder, base_offset, end_offset); !removed.ok())
-    return removed;
+  return RemoveSources(files, folder, base_offset, end_offset);
+}
+
+// Everything behind the decision, whatever was done of it before. The folder is flushed where a
+// later step relies on an earlier one: nothing else is touched before the log has its name, so that
+// a draft of it means that all sources are whole; sources go when all names are there, and the
+// marker when they are gone.
+Status DoSwap(io::FileSystem& files, const std::string& folder, int64_t base_offset,
+              int64_t end_offset) {
+  Status done = MoveDraft(files, folder, base_offset, SegmentFile::log);
+  if (done.ok()) done = files.FlushDirectory(folder);
+  if (done.ok()) done = FinishBehindLog(files, folder, base_offset, end_offset);
+  if (!done.ok()) return done;
   Status moved = files.Rename(SwapPath(folder, base_offset),
                               SegmentPath(folder, base_offset, SegmentFile::seal));
   return moved.ok() ? files.FlushDirectory(folder) : moved;
@@ -114,11 +122,11 @@ Status SettleDamaged(io::FileSystem& files, const std::string& folder, int64_t b
   const auto end = EndByLog(files, folder, base_offset);
   if (!end) return end.error();
   if (*end) {
-    // Its indexes had their names before it had; a seal that it has is that of the first source.
+    // A seal that it has is that of the first source.
     const auto unsealed = RemoveSeal(files, folder, base_offset);
     if (!unsealed) return unsealed.error();
-    Status removed = RemoveSources(files, folder, base_offset, **end);
-    if (!removed.ok()) return removed;
+    Status finished = FinishBehindLog(files, folder, base_offset, **end);
+    if (!finished.ok()) return finished;
   }
   if (Status removed = files.Remove(SwapPath(folder, base_offset)); !removed.ok()) return removed;
   return files.FlushDirectory(folder);

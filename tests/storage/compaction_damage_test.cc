@@ -84,16 +84,18 @@ TEST_F(CompactionDamageTest, DamageInACompactedSegmentIsToldExactly) {
 // flush behind the decision.
 class CompactionSwapTest : public CompactionFixture {
  protected:
-  void CompactUntil(Call call, const std::string& when) {
+  // Until the `nth` such call behind the decision, which fails.
+  void CompactUntil(Call call, const std::string& when, int nth = 1) {
     OpenInWorld();
     MakeTopic("t", Compacted());
     for (int i = 0; i < 8; ++i) {
       PutMany(PartitionOf("t"), 300, 40);  // a segment: two do not fit
       Settle();
     }
-    world_.plan = [this, call, when](Call asked, const std::string& path) {
+    world_.plan = [this, call, when, left = nth](Call asked, const std::string& path) mutable {
       const bool decided = std::filesystem::exists(storage::SwapPath(PathOf("t-0"), 0));
-      const bool strikes = asked == call && path.find(when) != std::string::npos && decided;
+      const bool such = asked == call && path.find(when) != std::string::npos && decided;
+      const bool strikes = such && --left == 0;
       struck_ = struck_ || strikes;
       return strikes ? EIO : 0;
     };
@@ -163,6 +165,22 @@ TEST_F(CompactionSwapTest, ADamagedMarkerBeforeTheLogHasItsNameUndoesIt) {
   ExpectOnlyNotes();
   OpenInWorld();
   EXPECT_EQ(Segments().size(), before);
+  ExpectSettled();
+}
+
+// Found by the simulator (seed 90000475): undone between the names of the indexes and that of the
+// log, it left the first source with the successor's time index. The log now comes first.
+TEST_F(CompactionSwapTest, ADamagedMarkerBetweenLogAndIndexesIsSettledByTheLog) {
+  CompactUntil(Call::flush_directory, "t-0", /*nth=*/2);
+  ASSERT_FALSE(
+      std::filesystem::exists(storage::CleanedPath(PathOf("t-0"), 0, storage::SegmentFile::log)));
+  ASSERT_TRUE(std::filesystem::exists(
+      storage::CleanedPath(PathOf("t-0"), 0, storage::SegmentFile::time_index)));
+  const size_t before = Segments().size();
+  DamageMarker();
+  ExpectOnlyNotes();
+  OpenInWorld();
+  EXPECT_LT(Segments().size(), before);
   ExpectSettled();
 }
 
