@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "storage/index_appender.h"
 #include "storage/seal.h"
 #include "storage/segment.h"
 #include "storage/segment_index.h"
@@ -22,7 +23,7 @@ struct SegmentWriter::State {
         folder(std::move(partition_folder)),
         index_interval_bytes(terms.index_interval_bytes),
         index_bytes(terms.index_bytes),
-        builder(0, terms.index_interval_bytes),
+        indexes(0, terms.index_interval_bytes),
         sealer(files, folder, terms.owner) {}
 
   Result<AppendedBatch> Append(const record::BatchHeader& header, base::ByteSpan batch,
@@ -36,16 +37,13 @@ struct SegmentWriter::State {
   Status Remember(Status status);
   Error Poisoned() const;
 
-  bool IndexIsFull() const;
   bool MustRoll(const record::BatchHeader& header, int64_t segment_bytes) const;
   Status FinishForGood(int64_t next_offset, int64_t next_append_ms);
   Status StartSegment(int64_t new_base_offset);
   Status RemoveStaleSeal();
   Status OpenLog();
   Status CompleteIndexes(io::File& log, bool flushed);
-  void TakeDue(const index::IndexBuilder::Due& due);
   Status WriteIndexes();
-  Status WriteEntries(SegmentFile kind, uint64_t at, base::ByteSpan entries);
   Status WriteFinalTimeEntry();
   Status FlushFile(SegmentFile kind);
   std::string Path(SegmentFile kind) const { return SegmentPath(folder, base_offset, kind); }
@@ -66,17 +64,7 @@ struct SegmentWriter::State {
   // harm.
   bool length_is_durable = false;
 
-  index::IndexBuilder builder;
-  // Written. Without a final entry, which the time index may have behind them: the next one takes
-  // its place.
-  uint64_t offset_entries = 0;
-  uint64_t time_entries = 0;
-  int64_t last_time_entry_ms = index::kNoTimestamp;  // also of one that waits
-  // Entries that wait to be written together: opening a file for each would cost more than the
-  // rest.
-  std::vector<std::byte> new_offset_entries;
-  std::vector<std::byte> new_time_entries;
-
+  IndexAppender indexes;
   Sealer sealer;
   uint64_t bytes_written = 0;
   std::optional<Error> failure;
@@ -146,24 +134,21 @@ Status SegmentWriter::State::RemoveStaleSeal() {
 
 // Makes both index files what Kafka's recovery makes of the log, its final time entry included.
 Status SegmentWriter::State::CompleteIndexes(io::File& log_file, bool flushed) {
-  auto indexes = LoadIndexes(files, folder, base_offset, log_file, log_bytes);
-  if (!indexes) return indexes.error();
+  auto loaded = LoadIndexes(files, folder, base_offset, log_file, log_bytes);
+  if (!loaded) return loaded.error();
   auto resumption =
-      ResumeBehindProvenEntry(log_file, base_offset, log_bytes, index_interval_bytes, &*indexes);
+      ResumeBehindProvenEntry(log_file, base_offset, log_bytes, index_interval_bytes, &*loaded);
   if (!resumption) return resumption.error();
-  Status walked = WalkPastDamage(log_file, log_bytes, &*resumption, &*indexes);
+  Status walked = WalkPastDamage(log_file, log_bytes, &*resumption, &*loaded);
   if (!walked.ok()) return walked;
 
-  builder = resumption->builder;
-  offset_entries = indexes->offsets.entries().size();
-  time_entries = indexes->times.entries().size();
-  if (time_entries != 0) last_time_entry_ms = indexes->times.entries().back().timestamp_ms;
-  if (const auto final_entry = builder.Final()) indexes->times.MaybeAdd(*final_entry);
+  indexes = IndexAppender(resumption->builder, *loaded);
+  if (const auto final_entry = resumption->builder.Final()) loaded->times.MaybeAdd(*final_entry);
 
   const std::array updates{
-      std::tuple(SegmentFile::offset_index, &indexes->offset_file,
-                 EncodeOffsetEntries(indexes->offsets)),
-      std::tuple(SegmentFile::time_index, &indexes->time_file, EncodeTimeEntries(indexes->times))};
+      std::tuple(SegmentFile::offset_index, &loaded->offset_file,
+                 EncodeOffsetEntries(loaded->offsets)),
+      std::tuple(SegmentFile::time_index, &loaded->time_file, EncodeTimeEntries(loaded->times))};
   for (const auto& [kind, present, content] : updates) {
     const auto exists = files.Exists(Path(kind));
     if (!exists) return exists.error();
@@ -178,14 +163,6 @@ Status SegmentWriter::State::CompleteIndexes(io::File& log_file, bool flushed) {
 
 // --- Appending ----------------------------------------------------------------------------------
 
-// Kafka's rule: the time index keeps room for its final entry.
-bool SegmentWriter::State::IndexIsFull() const {
-  const uint64_t offsets = offset_entries + new_offset_entries.size() / index::kOffsetEntryBytes;
-  const uint64_t times = time_entries + new_time_entries.size() / index::kTimeEntryBytes;
-  return offsets >= index_bytes / index::kOffsetEntryBytes ||
-         times + 1 >= index_bytes / index::kTimeEntryBytes;
-}
-
 bool SegmentWriter::State::MustRoll(const record::BatchHeader& header,
                                     int64_t segment_bytes) const {
   if (base_offset < 0) return true;
@@ -193,7 +170,7 @@ bool SegmentWriter::State::MustRoll(const record::BatchHeader& header,
   if (header.last_offset() - base_offset > std::numeric_limits<int32_t>::max()) return true;
   const uint64_t most =
       std::min(kMaxLogBytes, static_cast<uint64_t>(std::max<int64_t>(0, segment_bytes)));
-  return log_bytes != 0 && (log_bytes + header.total_bytes() > most || IndexIsFull());
+  return log_bytes != 0 && (log_bytes + header.total_bytes() > most || indexes.IsFull(index_bytes));
 }
 
 Result<AppendedBatch> SegmentWriter::State::Append(const record::BatchHeader& header,
@@ -214,7 +191,7 @@ Result<AppendedBatch> SegmentWriter::State::Append(const record::BatchHeader& he
   appended.segment_base_offset = base_offset;
   appended.position = log_bytes;
   appended.header = header;
-  TakeDue(builder.Add({log_bytes, batch.size(), header.last_offset(), header.max_timestamp_ms}));
+  indexes.Add({log_bytes, batch.size(), header.last_offset(), header.max_timestamp_ms});
   sealer.Append(header, batch, times);
   log_bytes += batch.size();
   bytes_written += batch.size();
@@ -233,11 +210,7 @@ Status SegmentWriter::State::FinishForGood(int64_t next_offset, int64_t next_app
 Status SegmentWriter::State::StartSegment(int64_t new_base_offset) {
   base_offset = new_base_offset;
   log_bytes = flushed_bytes = writeback_begin = 0;
-  builder = index::IndexBuilder(base_offset, index_interval_bytes);
-  offset_entries = time_entries = 0;
-  new_offset_entries.clear();
-  new_time_entries.clear();
-  last_time_entry_ms = index::kNoTimestamp;
+  indexes = IndexAppender(base_offset, index_interval_bytes);
   folder_dirty = true;
   sealer.Begin(base_offset, 0);
   // Files of that name would be what a crash has left of a segment that was never part of the log.
@@ -259,43 +232,11 @@ Status SegmentWriter::State::OpenLog() {
   return {};
 }
 
-void SegmentWriter::State::TakeDue(const index::IndexBuilder::Due& due) {
-  if (due.offset_entry) {
-    std::array<std::byte, index::kOffsetEntryBytes> entry;
-    index::OffsetIndex::Encode(*due.offset_entry, entry.data());
-    new_offset_entries.insert(new_offset_entries.end(), entry.begin(), entry.end());
-  }
-  if (due.time_entry) {
-    std::array<std::byte, index::kTimeEntryBytes> entry;
-    index::TimeIndex::Encode(*due.time_entry, entry.data());
-    new_time_entries.insert(new_time_entries.end(), entry.begin(), entry.end());
-    last_time_entry_ms = due.time_entry->timestamp_ms;
-  }
-}
-
 Status SegmentWriter::State::WriteIndexes() {
-  if (!new_offset_entries.empty()) {
-    Status written = WriteEntries(SegmentFile::offset_index,
-                                  offset_entries * index::kOffsetEntryBytes, new_offset_entries);
-    if (!written.ok()) return written;
-    offset_entries += new_offset_entries.size() / index::kOffsetEntryBytes;
-    new_offset_entries.clear();
-  }
-  if (!new_time_entries.empty()) {
-    Status written = WriteEntries(SegmentFile::time_index, time_entries * index::kTimeEntryBytes,
-                                  new_time_entries);
-    if (!written.ok()) return written;
-    time_entries += new_time_entries.size() / index::kTimeEntryBytes;
-    new_time_entries.clear();
-  }
+  const auto written = indexes.Write(files, folder, base_offset);
+  if (!written) return written.error();
+  bytes_written += *written;
   return {};
-}
-
-Status SegmentWriter::State::WriteEntries(SegmentFile kind, uint64_t at, base::ByteSpan entries) {
-  auto file = files.Open(Path(kind), {.write = true});
-  if (!file) return file.error();
-  bytes_written += entries.size();
-  return (*file)->WriteAt(at, entries, io::Durable::no);
 }
 
 // --- Flushing -----------------------------------------------------------------------------------
@@ -312,8 +253,8 @@ void SegmentWriter::State::StartWriteback() {
 Status SegmentWriter::State::Flush() {
   // An index is a hint, and may lag until the segment is finished: no room for it is no failed
   // flush.
-  Status indexes = WriteIndexes();
-  if (!indexes.ok() && indexes.error().code() != ErrorCode::disk_full) return indexes;
+  Status written = WriteIndexes();
+  if (!written.ok() && written.error().code() != ErrorCode::disk_full) return written;
   if (!length_is_durable) {
     if (Status status = OpenLog(); !status.ok()) return status;
   }
@@ -331,11 +272,10 @@ Status SegmentWriter::State::Flush() {
 }
 
 Status SegmentWriter::State::WriteFinalTimeEntry() {
-  const auto entry = builder.Final();
-  if (!entry || entry->timestamp_ms <= last_time_entry_ms) return {};
-  std::array<std::byte, index::kTimeEntryBytes> bytes;
-  index::TimeIndex::Encode(*entry, bytes.data());
-  return WriteEntries(SegmentFile::time_index, time_entries * bytes.size(), bytes);
+  const auto written = indexes.WriteFinal(files, folder, base_offset);
+  if (!written) return written.error();
+  bytes_written += *written;
+  return {};
 }
 
 Status SegmentWriter::State::Finish() {
