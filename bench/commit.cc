@@ -370,7 +370,7 @@ void Run(const Options& options) {
   const ScratchDir scratch(options.dir);
   const BlockDevice device(scratch.path());
   constexpr double kIdleSeconds = 2;
-  const double idle = device.IdleBytesPerSecond(kIdleSeconds);
+  const double idle = IdleBytesPerSecond(device, kIdleSeconds);
   const std::string counters = device.missing().empty() ? device.name() : device.missing();
   if (!options.json) {
     fmt::print(

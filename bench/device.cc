@@ -1,16 +1,11 @@
 #include "bench/device.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -20,43 +15,16 @@
 namespace tidemark::bench {
 namespace {
 
-constexpr uint64_t kSectorBytes = 512;  // of the counters, whatever the device's sectors are
-constexpr int kSectorsWrittenField = 6;
-
 [[noreturn]] void GiveUpWithErrno(const std::string& what) {
   GiveUp(what + ": " + std::generic_category().message(errno));
 }
 
 }  // namespace
 
-BlockDevice::BlockDevice(const std::string& folder) {
-  struct stat facts {};
-  if (stat(folder.c_str(), &facts) != 0) GiveUpWithErrno(folder);
-  const std::string number =
-      std::to_string(major(facts.st_dev)) + ":" + std::to_string(minor(facts.st_dev));
-  const std::string link = "/sys/dev/block/" + number;
-  std::error_code failed;
-  const auto target = std::filesystem::canonical(link, failed);
-  if (failed) {
-    missing_ = folder + " is on no block device with counters (" + number + ")";
-    return;
-  }
-  folder_ = target.native();
-  name_ = target.filename().native();
-}
-
-uint64_t BlockDevice::BytesWritten() const {
-  if (!missing_.empty()) return 0;
-  std::ifstream counters(folder_ + "/stat");
-  uint64_t value = 0;
-  for (int field = 0; field <= kSectorsWrittenField; ++field) counters >> value;
-  return counters ? value * kSectorBytes : 0;
-}
-
-double BlockDevice::IdleBytesPerSecond(double seconds) const {
-  const uint64_t before = BytesWritten();
+double IdleBytesPerSecond(const BlockDevice& device, double seconds) {
+  const uint64_t before = device.BytesWritten();
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-  return static_cast<double>(BytesWritten() - before) / seconds;
+  return static_cast<double>(device.BytesWritten() - before) / seconds;
 }
 
 RawCommits::RawCommits(const std::string& path, uint64_t file_bytes)

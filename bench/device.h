@@ -1,5 +1,4 @@
-// What a block device says that it was told to write, and the raw limit of making things durable on
-// it.
+// The raw limit of making things durable on a device.
 #pragma once
 
 #include <cstddef>
@@ -7,25 +6,14 @@
 #include <memory>
 #include <string>
 
+#include "tools/bench/block_device.h"
+
 namespace tidemark::bench {
 
-// The device under a folder. Its counters count everybody's writes.
-class BlockDevice {
- public:
-  explicit BlockDevice(const std::string& folder);
-  // Why there are no counters ("" when there are): a file system without a device of its own.
-  const std::string& missing() const { return missing_; }
-  const std::string& name() const { return name_; }
-  // 0 without counters.
-  uint64_t BytesWritten() const;
-  // Bytes a second that were written while we did nothing.
-  double IdleBytesPerSecond(double seconds) const;
+using tools::BlockDevice;
 
- private:
-  std::string folder_;  // in /sys
-  std::string name_;
-  std::string missing_;
-};
+// Bytes a second that were written to a device while we did nothing.
+double IdleBytesPerSecond(const BlockDevice& device, double seconds);
 
 // Plain pwrite() and fdatasync() of one block after the other into a file that was zero-filled and
 // flushed before; from its end it goes on at its start. As close to what a journal has to do as

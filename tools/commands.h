@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tidemark::tools {
@@ -87,8 +88,8 @@ int RunRepair(const RepairCommand& command);
 
 struct DatagenCommand {
   std::string workload = "thermometers";
-  uint32_t devices = 100;
-  double rate = 0;  // readings a second; 0: as fast as they are taken
+  uint32_t devices = 0;  // 0: as many as the workload has of itself
+  double rate = 0;       // readings a second; 0: as fast as they are taken
   std::optional<uint64_t> count;
   uint64_t seed = 1;
   std::string mqtt;  // "ADDR:PORT"
@@ -97,5 +98,13 @@ struct DatagenCommand {
   std::string topic;
 };
 int RunDatagen(const DatagenCommand& command);
+
+struct BenchCommand {
+  std::vector<std::string> job_files;
+  std::vector<std::pair<std::string, std::string>> keys;  // of all jobs, over what their files say
+  std::vector<std::string> sections;                      // empty: all jobs
+  bool json = false;
+};
+int RunBench(const BenchCommand& command);
 
 }  // namespace tidemark::tools

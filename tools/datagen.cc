@@ -14,7 +14,8 @@
 #include "tools/record_sender.h"
 #include "tools/stop_signal.h"
 #include "tools/store_client.h"
-#include "tools/workload.h"
+#include "tools/text.h"
+#include "tools/workloads.h"
 
 namespace tidemark::tools {
 namespace {
@@ -37,7 +38,7 @@ class Target {
 class StdoutTarget : public Target {
  public:
   Status Take(const Reading& reading) override {
-    output_.Write(reading.key + "\t" + reading.value + "\n");
+    output_.Write(reading.key + "\t" + OneLine(reading.value) + "\n");
     ++count_;
     return {};
   }
@@ -135,7 +136,9 @@ int64_t DueUs(int64_t start_us, uint64_t index, double rate) {
 
 Status Generate(const DatagenCommand& command, Target& target) {
   constexpr uint64_t kLookEvery = 256;  // readings between looks at the terminal
-  Thermometers thermometers({.devices = command.devices, .seed = command.seed});
+  const auto workload =
+      MakeWorkload(command.workload, {.devices = command.devices, .seed = command.seed});
+  if (!workload.ok()) return workload.error();
   Progress progress;
   const int64_t start_us = base::SystemClock().MonotonicUs();
   const uint64_t count = command.count.value_or(UINT64_MAX);
@@ -149,7 +152,7 @@ Status Generate(const DatagenCommand& command, Target& target) {
       Status rested = target.Rest(static_cast<int>(rest_ms));
       if (!rested.ok()) return rested;
     }
-    Status taken = target.Take(thermometers.Next());
+    Status taken = target.Take((*workload)->Next());
     if (!taken.ok()) return taken;
     if (index % kLookEvery == 0) progress.Update(target.count(), target.verb());
   }

@@ -9,12 +9,11 @@ namespace {
 
 constexpr int64_t kCommitIntervalUs = 1'000'000;
 
-int64_t NowUs() { return base::SystemClock().MonotonicUs(); }
-
 }  // namespace
 
 int GroupCommitter::ms_until_due() const {
-  return static_cast<int>(std::max<int64_t>(0, (due_us_ - NowUs() + 999) / 1000));
+  return static_cast<int>(
+      std::max<int64_t>(0, (due_us_ - base::SystemClock().MonotonicUs() + 999) / 1000));
 }
 
 Json GroupCommitter::MakeRequest(const Positions& positions) const {
@@ -32,7 +31,7 @@ Json GroupCommitter::MakeRequest(const Positions& positions) const {
 
 Status GroupCommitter::Commit(StoreClient& client, const Positions& positions) {
   if (!has_news(positions)) return {};
-  due_us_ = NowUs() + kCommitIntervalUs;
+  due_us_ = base::SystemClock().MonotonicUs() + kCommitIntervalUs;
   if (client.beside_serve() && own_client_ == nullptr) {
     auto opened = StoreClient::Open({data_dir_, false, true});
     if (!opened.ok()) return opened.error();

@@ -9,9 +9,11 @@
 
 #include <CLI/CLI.hpp>
 
+#include "tools/bench/job.h"
 #include "tools/commands.h"
 #include "tools/output.h"
 #include "tools/verify_output.h"
+#include "tools/workloads.h"
 
 namespace tidemark::tools {
 namespace {
@@ -228,11 +230,12 @@ void AddRepair(CLI::App& app, Chosen* chosen) {
 void AddDatagen(CLI::App& app, Chosen* chosen) {
   auto options = std::make_shared<DatagenCommand>();
   CLI::App* command = app.add_subcommand("datagen", "Simulated sensors");
-  command->add_option("WORKLOAD", options->workload, "thermometers")
+  command->add_option("WORKLOAD", options->workload, "What they are")
       ->required()
-      ->check(CLI::IsMember({"thermometers"}));
-  command->add_option("--devices", options->devices, "How many devices")
-      ->capture_default_str()
+      ->check(CLI::IsMember(WorkloadNames()));
+  command
+      ->add_option("--devices", options->devices,
+                   "How many devices, in place of the workload's own number")
       ->check(CLI::Range(1, 1'000'000));
   command->add_option("--rate", options->rate, "Readings a second; 0: as fast as possible")
       ->capture_default_str()
@@ -257,6 +260,32 @@ void AddDatagen(CLI::App& app, Chosen* chosen) {
   command->callback([=] { *chosen = [=] { return RunDatagen(*options); }; });
 }
 
+void AddBench(CLI::App& app, Chosen* chosen) {
+  auto options = std::make_shared<BenchCommand>();
+  CLI::App* command = app.add_subcommand(
+      "bench", "Measure the store and the device, as fio does: from job files, or keys alone");
+  command->add_option("JOBFILE", options->job_files, "Job files; see docs/bench.md");
+  command->add_option("--section", options->sections, "Only this job of the files; may be repeated")
+      ->type_name("NAME")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command
+      ->add_option_function<std::string>(
+          "--output-format", [=](const std::string& format) { options->json = format == "json"; },
+          "How it is shown: normal or json")
+      ->check(CLI::IsMember({"normal", "json"}));
+  for (const JobKey& key : JobKeys()) {
+    const std::string name = key.name;
+    command
+        ->add_option_function<std::string>(
+            "--" + name, [=](const std::string& value) { options->keys.emplace_back(name, value); },
+            key.help)
+        ->type_name(key.values)
+        ->group("Keys, of all jobs");
+  }
+  command->callback([=] { *chosen = [=] { return RunBench(*options); }; });
+}
+
 int Main(int argc, char** argv) {
   // A reader of our output that goes away is seen by the write that fails.
   (void)std::signal(SIGPIPE, SIG_IGN);
@@ -275,6 +304,7 @@ int Main(int argc, char** argv) {
   AddDump(app, &chosen);
   AddVerify(app, &chosen);
   AddRepair(app, &chosen);
+  AddBench(app, &chosen);
   AddDatagen(app, &chosen);
   try {
     app.parse(argc, argv);

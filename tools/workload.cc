@@ -66,6 +66,7 @@ const Reading& Thermometers::Next() {
   temperature += kStepDegrees * random_.Normal();
   const uint64_t humidity = kDriestTenths + random_.Below(kHumidityTenths);
   reading_.timestamp_ms = due.at_ms + static_cast<int64_t>(random_.Below(kJitterMs));
+  reading_.arrival_ms = reading_.timestamp_ms;
 
   char device[16];
   (void)std::snprintf(device, sizeof device, "thermo-%04" PRIu32, due.device);

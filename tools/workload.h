@@ -26,10 +26,11 @@ class SeededRandom {
 };
 
 struct Reading {
-  std::string device;  // "thermo-0017": the MQTT client
-  std::string key;     // "sensors/thermo-0017": the MQTT topic
-  std::string value;   // {"device":"thermo-0017","t":21.37,"h":48.2,"ts":1732272000123}
-  int64_t timestamp_ms = 0;
+  std::string device;        // "thermo-0017": the MQTT client
+  std::string key;           // "sensors/thermo-0017": the MQTT topic
+  std::string value;         // {"device":"thermo-0017","t":21.37,"h":48.2,"ts":1732272000123}
+  int64_t timestamp_ms = 0;  // as the device's clock has it
+  int64_t arrival_ms = 0;    // when it comes in
 };
 
 // *thermometers*: devices that each send a reading every 10 to 60 seconds; t is a random walk with
