@@ -2,7 +2,8 @@
 
 namespace tidemark::base {
 
-const std::byte* GetUnsignedVarint(const std::byte* from, const std::byte* end, uint64_t* value) {
+const std::byte* GetLongUnsignedVarint(const std::byte* from, const std::byte* end,
+                                       uint64_t* value) {
   uint64_t result = 0;
   for (unsigned shift = 0; shift < 64; shift += 7) {
     if (from == end) return nullptr;

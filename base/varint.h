@@ -40,9 +40,29 @@ inline std::byte* PutVarint(std::byte* to, int64_t value) {
   return PutUnsignedVarint(to, ZigZag(value));
 }
 
+// Numbers of any length; what GetUnsignedVarint() leaves to it.
+const std::byte* GetLongUnsignedVarint(const std::byte* from, const std::byte* end,
+                                       uint64_t* value);
+
 // Read from [from, end) into `value` and return the byte behind, or nullptr when the bytes end
-// first or the number is longer than 64 bits. Never reads at or behind `end`.
-const std::byte* GetUnsignedVarint(const std::byte* from, const std::byte* end, uint64_t* value);
+// first or the number is longer than 64 bits. Never reads at or behind `end`. Lengths and deltas of
+// a record are one or two bytes as a rule, and reading a log decodes little else.
+inline const std::byte* GetUnsignedVarint(const std::byte* from, const std::byte* end,
+                                          uint64_t* value) {
+  if (end - from >= 2) {
+    const auto first = static_cast<uint64_t>(from[0]);
+    if (first < 0x80) {
+      *value = first;
+      return from + 1;
+    }
+    const auto second = static_cast<uint64_t>(from[1]);
+    if (second < 0x80) {
+      *value = (first & 0x7f) | second << 7;
+      return from + 2;
+    }
+  }
+  return GetLongUnsignedVarint(from, end, value);
+}
 
 inline const std::byte* GetVarlong(const std::byte* from, const std::byte* end, int64_t* value) {
   uint64_t raw = 0;
@@ -54,10 +74,6 @@ inline const std::byte* GetVarlong(const std::byte* from, const std::byte* end, 
 // As GetVarlong, and nullptr too when the number does not fit int32.
 inline const std::byte* GetVarint(const std::byte* from, const std::byte* end, int32_t* value) {
   int64_t wide = 0;
-  if (from != end && static_cast<uint8_t>(*from) < 0x80) {  // most lengths and deltas are one byte
-    *value = static_cast<int32_t>(UnZigZag(static_cast<uint64_t>(*from)));
-    return from + 1;
-  }
   from = GetVarlong(from, end, &wide);
   if (wide < INT32_MIN || wide > INT32_MAX) return nullptr;
   *value = static_cast<int32_t>(wide);

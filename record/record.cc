@@ -207,7 +207,11 @@ uint64_t ReadUnsigned(const char** at) {
   if (byte < 0x80) [[likely]]
     return byte;
   uint64_t value = byte & 0x7f;
-  for (unsigned shift = 7;; shift += 7) {
+  byte = static_cast<uint8_t>(*(*at)++);
+  value |= static_cast<uint64_t>(byte & 0x7f) << 7;
+  if (byte < 0x80) [[likely]]
+    return value;
+  for (unsigned shift = 14;; shift += 7) {
     byte = static_cast<uint8_t>(*(*at)++);
     value |= static_cast<uint64_t>(byte & 0x7f) << shift;
     if (byte < 0x80) return value;
