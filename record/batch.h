@@ -26,8 +26,10 @@ inline constexpr size_t kBatchLengthOverhead = 12;
 inline constexpr size_t kCrcCoversFrom = 21;
 inline constexpr int8_t kMagic = 2;
 
+// All are read; those for which IsWritten() holds are written, too.
 enum class Codec : uint8_t { none = 0, gzip = 1, snappy = 2, lz4 = 3, zstd = 4 };
 std::string_view CodecName(Codec codec);
+constexpr bool IsWritten(Codec codec) { return codec == Codec::none || codec == Codec::zstd; }
 
 inline constexpr int16_t kCodecMask = 0x07;
 inline constexpr int16_t kLogAppendTimeBit = 0x08;
@@ -115,10 +117,10 @@ class Compressor {
   Compressor& operator=(const Compressor&) = delete;
 
   // Appends `input`, compressed, to `output`. zstd levels are zstd's own, negative ones too.
+  // unsupported, by name: a codec that is not written.
   Status Compress(Codec codec, int level, base::ByteSpan input, std::vector<std::byte>* output);
   // Replaces `output` by the decompressed bytes; corrupt when there are more than `limit_bytes`.
-  // Memory grows with what was really decompressed, not with what a header claims. Codecs that this
-  // version does not read give unsupported, by name.
+  // Memory grows with what was really decompressed, not with what a header claims.
   Status Decompress(Codec codec, base::ByteSpan input, size_t limit_bytes,
                     std::vector<std::byte>* output);
 

@@ -8,6 +8,7 @@
 #include <zstd.h>
 
 #include "record/batch.h"
+#include "record/foreign_codecs.h"
 
 namespace tidemark::record {
 namespace {
@@ -28,9 +29,9 @@ constexpr uint32_t kFrameMagic = 0xFD2FB528;
 constexpr uint32_t kSkippableMagic = 0x184D2A50;
 constexpr uint32_t kSkippableMask = 0xFFFFFFF0;
 
-Error Unsupported(Codec codec) {
+Error NotWritten(Codec codec) {
   return Error(ErrorCode::unsupported,
-               "batch: codec " + std::string(CodecName(codec)) + " is not supported");
+               "batch: codec " + std::string(CodecName(codec)) + " is read, not written");
 }
 
 Error CorruptZstd(const std::string& what) {
@@ -93,6 +94,8 @@ struct Compressor::State {
 
   Status CompressZstd(int level, base::ByteSpan input, std::vector<std::byte>* output);
   Status DecompressZstd(base::ByteSpan input, size_t limit, std::vector<std::byte>* output);
+  Status Decompress(Codec codec, base::ByteSpan input, size_t limit,
+                    std::vector<std::byte>* output);
 };
 
 Status Compressor::State::CompressZstd(int level, base::ByteSpan input,
@@ -157,30 +160,37 @@ Status Compressor::Compress(Codec codec, int level, base::ByteSpan input,
     case Codec::zstd:
       return state_->CompressZstd(level, input, output);
     default:
-      return Unsupported(codec);
+      return NotWritten(codec);
   }
+}
+
+Status Compressor::State::Decompress(Codec codec, base::ByteSpan input, size_t limit,
+                                     std::vector<std::byte>* output) {
+  switch (codec) {
+    case Codec::none:
+      if (input.size() > limit) {
+        return Error(ErrorCode::corrupt, "batch: more than " + std::to_string(limit) + " bytes");
+      }
+      output->assign(input.begin(), input.end());
+      return {};
+    case Codec::gzip:
+      return DecompressGzip(input, limit, output);
+    case Codec::snappy:
+      return DecompressSnappy(input, limit, output);
+    case Codec::lz4:
+      return DecompressLz4(input, limit, output);
+    case Codec::zstd:
+      return DecompressZstd(input, limit, output);
+  }
+  return Error(ErrorCode::corrupt, "batch: its codec does not exist");
 }
 
 Status Compressor::Decompress(Codec codec, base::ByteSpan input, size_t limit_bytes,
                               std::vector<std::byte>* output) {
-  switch (codec) {
-    case Codec::none: {
-      if (input.size() > limit_bytes) {
-        return Error(ErrorCode::corrupt,
-                     "batch: more than " + std::to_string(limit_bytes) + " bytes");
-      }
-      output->assign(input.begin(), input.end());
-      return {};
-    }
-    case Codec::zstd: {
-      Status status = state_->DecompressZstd(input, limit_bytes, output);
-      if (!status.ok()) output->clear();
-      ShrinkIfHuge(output);
-      return status;
-    }
-    default:
-      return Unsupported(codec);
-  }
+  Status status = state_->Decompress(codec, input, limit_bytes, output);
+  if (!status.ok()) output->clear();
+  ShrinkIfHuge(output);
+  return status;
 }
 
 }  // namespace tidemark::record

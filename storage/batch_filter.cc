@@ -114,8 +114,9 @@ Result<FilteredBatch> BatchFilter::Filter(const record::BatchHeader& header, bas
   } else {
     CopyKept(*opened);
   }
-  const auto written =
-      record::AppendBatch(left, kept_, header.codec(), zstd_level, &compressor_, output);
+  const record::Codec codec =
+      record::IsWritten(header.codec()) ? header.codec() : record::Codec::zstd;
+  const auto written = record::AppendBatch(left, kept_, codec, zstd_level, &compressor_, output);
   if (!written) return written.error();
   filtered.header = *written;
   filtered.kind = FilteredBatch::Kind::rewritten;

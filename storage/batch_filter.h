@@ -1,8 +1,9 @@
 // What compaction leaves of one batch: the same, a smaller one at the same offsets, or nothing.
 // Pure: bytes in, bytes out; belongs to one thread at a time.
 //
-// What is left keeps the batch's base offset and last offset delta, codec, timestamp type and all
-// other attributes; records keep offset, timestamp and content. Kept whole, whatever is asked:
+// What is left keeps the batch's base offset and last offset delta, timestamp type and all other
+// attributes, and its codec unless that is not written here: then it becomes zstd. Records keep
+// offset, timestamp and content. Kept whole, whatever is asked:
 // control batches and those of a transaction (of which nobody here knows how it ended), and records
 // without a key (which nothing can supersede). An emptied batch of a producer stays as an empty
 // one, since its header holds where the producer's sequence goes on.
@@ -46,13 +47,13 @@ struct FilteredBatch {
 class BatchFilter {
  public:
   // `batch` is whole and has its CRC; `header` is its own. corrupt: its records are not what they
-  // should be; unsupported: of a codec that is not read.
+  // should be.
   Result<FilteredBatch> Filter(const record::BatchHeader& header, base::ByteSpan batch,
                                const FilterTerms& terms, int zstd_level,
                                std::vector<std::byte>* output);
 
   // Calls for each record with a key that compaction goes by; false from `visit`: enough. The
-  // same errors.
+  // same error.
   Status ForEachKey(const record::BatchHeader& header, base::ByteSpan batch,
                     const std::function<bool(tidemark::Bytes key, int64_t offset)>& visit);
 

@@ -202,7 +202,8 @@ Result<ReaderCore::Step> ReaderCore::Deliver(const record::BatchHeader& header,
     return SearchBehindDamage(opened.error().message());
   chain_.Take(header);
   file_position_ = *file_position_ + header.total_bytes();
-  if (!opened) {  // whole, but not for this version to read: told, and passed over at the next call
+  if (!opened) {  // whole, but there is no memory to decompress it: told, and passed over at the
+                  // next call
     position_ = header.next_offset();
     return opened.error();
   }

@@ -137,9 +137,6 @@ void LogDump::ShowRecords(const record::BatchHeader& header) {
   const auto batch =
       record::OpenBatch(base::ByteSpan(batch_).first(*got), record::kMaxDecompressedBatchBytes,
                         &compressor_, &decompressed_);
-  if (!batch.ok() && batch.error().code() == ErrorCode::unsupported) {
-    return report_.Note(batch.error().message());
-  }
   if (!batch.ok()) return report_.Damage(position_, batch.error().message());
   for (const RecordView& record : RecordRange(batch->encoded())) {
     report_.AddRecord(record, "| ", TimestampType(header));

@@ -10,7 +10,8 @@ packages_of() {
   case "$1" in
     build)
       echo g++ cmake ninja-build pkg-config liburing-dev libxxhash-dev libzstd-dev \
-        libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
+        zlib1g-dev liblz4-dev libsnappy-dev libcli11-dev libtomlplusplus-dev libspdlog-dev \
+        libfmt-dev nlohmann-json3-dev
       ;;
     demo)
       echo mosquitto-clients python3 python3-paho-mqtt python3-vega-datasets

@@ -1,6 +1,6 @@
-// Any bytes as a record batch, as records, as zstd frames and as varints: an Error or a value,
-// nothing else. What is accepted is read to its end and, where the format has one spelling only,
-// written again.
+// Any bytes as a record batch, as records, as what each codec has compressed and as varints: an
+// Error or a value, nothing else. What is accepted is read to its end and, where the format has one
+// spelling only, written again.
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -79,9 +79,12 @@ void TryRecords(base::ByteSpan bytes) {
 }
 
 void TryDecompress(base::ByteSpan bytes) {
+  if (bytes.empty()) return;
   static Compressor compressor;
   std::vector<std::byte> output;
-  if (compressor.Decompress(Codec::zstd, bytes, kLimitBytes, &output).ok()) {
+  const auto codec = static_cast<Codec>(static_cast<int>(bytes.front()) & kCodecMask);
+  if (codec > Codec::zstd) return;
+  if (compressor.Decompress(codec, bytes.subspan(1), kLimitBytes, &output).ok()) {
     TIDEMARK_CHECK(output.size() <= kLimitBytes);
   }
   // Room grows fourfold from what was there.

@@ -7,7 +7,9 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
+#include <snappy.h>
 
+#include "base/crc32c.h"
 #include "tests/record/arbitrary.h"
 
 namespace tidemark::testing {
@@ -240,7 +242,40 @@ TEST(BatchFilterTest, KeysAreVisitedInOrderUntilEnough) {
   EXPECT_EQ(visits, 1);
 }
 
-TEST(BatchFilterTest, ACodecThatIsNotReadIsTold) {
+// As a producer that compresses with snappy has written it.
+KeyedBatch SnappyBatch(const std::vector<OwnedRecord>& records) {
+  KeyedBatch batch =
+      EncodeBatch(records, record::HeaderFor(records, kBatchBase), record::Codec::none);
+  std::string compressed;
+  const std::string_view plain =
+      base::AsText(base::ByteSpan(batch.bytes).subspan(record::kBatchHeaderBytes));
+  snappy::Compress(plain.data(), plain.size(), &compressed);
+  const base::ByteSpan records_bytes = base::AsBytes(compressed);
+  batch.bytes.resize(record::kBatchHeaderBytes);
+  batch.bytes.insert(batch.bytes.end(), records_bytes.begin(), records_bytes.end());
+  batch.header.attributes = static_cast<int16_t>(record::Codec::snappy);
+  batch.header.batch_length =
+      static_cast<int32_t>(batch.bytes.size() - record::kBatchLengthOverhead);
+  record::EncodeBatchHeader(batch.header, batch.bytes.data());
+  batch.header.crc = base::Crc32c(base::ByteSpan(batch.bytes).subspan(record::kCrcCoversFrom));
+  record::EncodeBatchHeader(batch.header, batch.bytes.data());
+  return batch;
+}
+
+TEST(BatchFilterTest, ACodecThatIsNotWrittenBecomesZstd) {
+  const std::string value(200, 'x');
+  const auto records = KeyedRecords({{"a", "1"}, {"b", value}, {"c", value}});
+  const KeyedBatch batch = SnappyBatch(records);
+  const WhatIsLeft left = FilterIt(batch, TermsWithout({"a"}));
+  EXPECT_EQ(left.what.kind, Kind::rewritten);
+  EXPECT_EQ(left.what.header.codec(), record::Codec::zstd);
+  EXPECT_EQ(left.records, std::vector<OwnedRecord>({records[1], records[2]}));
+  EXPECT_EQ(left.what.header.base_offset, kBatchBase);
+  EXPECT_EQ(left.what.header.last_offset(), batch.header.last_offset());
+  EXPECT_EQ(FilterIt(batch, TermsWithout({"x"})).what.kind, Kind::unchanged);
+}
+
+TEST(BatchFilterTest, ABatchThatCannotBeDecompressedIsTold) {
   const auto records = KeyedRecords({{"a", "1"}});
   KeyedBatch batch =
       EncodeBatch(records, record::HeaderFor(records, kBatchBase), record::Codec::none);
@@ -249,7 +284,7 @@ TEST(BatchFilterTest, ACodecThatIsNotReadIsTold) {
   std::vector<std::byte> output;
   EXPECT_EQ(
       filter.Filter(batch.header, batch.bytes, TermsWithout({"a"}), 1, &output).error().code(),
-      ErrorCode::unsupported);
+      ErrorCode::corrupt);
 }
 
 // Whatever the records are: exactly those that are asked for go, and nothing else changes.
