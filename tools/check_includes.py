@@ -40,7 +40,7 @@ KERNEL = re.compile(
 # Third-party headers -> the folders that may include them.
 RESTRICTED = [
     (re.compile(r"^(liburing\.h|liburing/.*)$"), {"io", "tests"}),
-    (re.compile(r"^(zstd|zstd_errors|zdict)\.h$"), {"record", "tests"}),
+    (re.compile(r"^(zstd|zstd_errors|zdict|zlib|lz4|lz4frame|snappy)\.h$"), {"record", "tests"}),
     (re.compile(r"^(CLI|nlohmann|toml\+\+|spdlog|fmt)/.*$|^toml\.hpp$"),
      {"tools", "tests", "bench"}),
     (re.compile(r"^(gtest|gmock|rapidcheck|benchmark)/.*$|^rapidcheck\.h$|^mosquitto\.h$"),
@@ -188,7 +188,7 @@ SELF_TEST_TREE = {
         '!#include <spdlog/spdlog.h>',
     ],
     "record/batch.cc": [
-        '#include <zstd.h>', '#include "base/bytes.h"', '// #include "storage/journal.h"',
+        '#include <zstd.h>', '#include <lz4frame.h>', '#include "base/bytes.h"', '// #include "storage/journal.h"',
         '/* #include "io/file.h"', '#include "io/file.h" */', 'const char* k = "/*";',
         '!#include "io/file.h"', '!#include "index/offset_index.h"', '!#include <liburing.h>',
         'const char* r = R"(', '#include "tools/main.h"', ')";',
