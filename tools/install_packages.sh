@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that the named groups need and that are missing.
 #
-#   tools/install_packages.sh build|demo|test|lint|coverage...
+#   tools/install_packages.sh build|demo|test|kafka|lint|coverage...
 #
 # Silent and quick when there is nothing to do.
 set -euo pipefail
@@ -20,6 +20,9 @@ packages_of() {
       echo libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev libmosquitto-dev \
         mosquitto-clients python3 python3-paho-mqtt libfuse3-dev fuse3
       ;;
+    kafka)
+      echo maven openjdk-17-jdk-headless python3
+      ;;
     lint)
       echo clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3
       ;;
@@ -27,14 +30,14 @@ packages_of() {
       echo gcovr python3
       ;;
     *)
-      echo "install_packages.sh: no group named '$1' (build, demo, test, lint, coverage)" >&2
+      echo "install_packages.sh: no group named '$1' (build, demo, test, kafka, lint, coverage)" >&2
       return 2
       ;;
   esac
 }
 
 if [ $# -eq 0 ]; then
-  echo "usage: tools/install_packages.sh build|demo|test|lint|coverage..." >&2
+  echo "usage: tools/install_packages.sh build|demo|test|kafka|lint|coverage..." >&2
   exit 2
 fi
 

@@ -1,0 +1,2 @@
+def run(results, scratch, broker):
+    pass
