@@ -62,16 +62,20 @@ Status CleanedSegment::Append(const record::BatchHeader& header, base::ByteSpan 
 }
 
 Status CleanedSegment::AppendHole(int64_t first_offset, int64_t end_offset) {
+  std::vector<std::byte> bytes;
+  const auto written = EncodeHole(first_offset, end_offset, &bytes);
+  if (!written) return written.error();
+  return Append(*written, bytes);
+}
+
+Result<record::BatchHeader> EncodeHole(int64_t first_offset, int64_t end_offset,
+                                       std::vector<std::byte>* output) {
   record::BatchHeader header;
   header.base_offset = first_offset;
   header.last_offset_delta = static_cast<int32_t>(end_offset - 1 - first_offset);
   header.base_timestamp_ms = index::kNoTimestamp;
   header.max_timestamp_ms = index::kNoTimestamp;
-  std::vector<std::byte> bytes;
-  const auto written =
-      record::AppendBatch(header, {}, record::Codec::none, 0, /*compressor=*/nullptr, &bytes);
-  if (!written) return written.error();
-  return Append(*written, bytes);
+  return record::AppendBatch(header, {}, record::Codec::none, 0, /*compressor=*/nullptr, output);
 }
 
 Status CleanedSegment::WriteBuffer() {

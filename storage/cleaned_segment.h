@@ -15,6 +15,11 @@
 
 namespace tidemark::storage {
 
+// Appends an empty batch that takes up the offsets from `first_offset` to before `end_offset`, 2^31
+// of them at most.
+Result<record::BatchHeader> EncodeHole(int64_t first_offset, int64_t end_offset,
+                                       std::vector<std::byte>* output);
+
 class CleanedSegment {
  public:
   static Result<std::unique_ptr<CleanedSegment>> Begin(io::FileSystem& files, std::string folder,

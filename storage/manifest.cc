@@ -134,35 +134,6 @@ Result<Manifest> ReadCopy(io::FileSystem& files, const std::string& path) {
 
 // --- Rebuilding from the partition folders ------------------------------------------------------
 
-struct FolderName {
-  std::string_view topic;
-  int32_t partition = 0;
-};
-
-std::optional<FolderName> ParseFolderName(std::string_view name) {
-  const size_t dash = name.rfind('-');
-  if (dash == std::string_view::npos) return std::nullopt;
-  const std::string_view digits = name.substr(dash + 1);
-  const auto partition = ParseNumber(digits);
-  if (!partition || *partition == INT32_MAX || std::to_string(*partition) != digits) {
-    return std::nullopt;
-  }
-  const std::string_view topic = name.substr(0, dash);
-  if (!CheckTopicName(topic).ok()) return std::nullopt;
-  return FolderName{topic, *partition};
-}
-
-std::optional<base::Uuid> ReadTopicId(io::FileSystem& files, const std::string& folder) {
-  const auto text =
-      io::ReadWholeFile(files, io::JoinPath(folder, kPartitionMetadataName), kMaxMetadataBytes);
-  if (!text) return std::nullopt;
-  const size_t begin = text->find(kTopicId);
-  if (begin == std::string::npos) return std::nullopt;
-  std::string_view id = std::string_view(*text).substr(begin + kTopicId.size());
-  id = id.substr(0, id.find_first_of("\r\n"));
-  return base::Uuid::FromBase64(id);
-}
-
 // Topics as their folders tell. A topic whose folders all lost their metadata stays unknown: its
 // frames in the journal could not be told to be its own.
 Status Rebuild(io::FileSystem& files, const std::string& data_dir, ManifestFound* found) {
@@ -174,7 +145,7 @@ Status Rebuild(io::FileSystem& files, const std::string& data_dir, ManifestFound
 
   std::map<std::string, TopicDescription, std::less<>> topics;
   for (const io::DirectoryEntry& entry : *entries) {
-    const auto name = ParseFolderName(entry.name);
+    const auto name = ParsePartitionFolder(entry.name);
     if (!entry.is_directory || !name) continue;
     TopicDescription& topic = topics[std::string(name->topic)];
     topic.name = std::string(name->topic);
@@ -259,6 +230,30 @@ Result<ManifestFound> WithoutCopies(io::FileSystem& files, const std::string& da
 }
 
 }  // namespace
+
+std::optional<PartitionName> ParsePartitionFolder(std::string_view name) {
+  const size_t dash = name.rfind('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  const std::string_view digits = name.substr(dash + 1);
+  const auto partition = ParseNumber(digits);
+  if (!partition || *partition == INT32_MAX || std::to_string(*partition) != digits) {
+    return std::nullopt;
+  }
+  const std::string_view topic = name.substr(0, dash);
+  if (!CheckTopicName(topic).ok()) return std::nullopt;
+  return PartitionName{topic, *partition};
+}
+
+std::optional<base::Uuid> ReadTopicId(io::FileSystem& files, const std::string& folder) {
+  const auto text =
+      io::ReadWholeFile(files, io::JoinPath(folder, kPartitionMetadataName), kMaxMetadataBytes);
+  if (!text) return std::nullopt;
+  const size_t begin = text->find(kTopicId);
+  if (begin == std::string::npos) return std::nullopt;
+  std::string_view id = std::string_view(*text).substr(begin + kTopicId.size());
+  id = id.substr(0, id.find_first_of("\r\n"));
+  return base::Uuid::FromBase64(id);
+}
 
 std::string EncodeManifest(const Manifest& manifest) {
   std::string text(kTitle);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +64,14 @@ void EnsureManifestBackup(io::FileSystem& files, const std::string& data_dir);
 Status CheckTopicName(std::string_view name);
 // "data/TOPIC-PARTITION"
 std::string PartitionFolder(const std::string& data_dir, std::string_view topic, int32_t partition);
+// The same the other way; nullopt: no name of a partition's folder.
+struct PartitionName {
+  std::string_view topic;
+  int32_t partition = 0;
+};
+std::optional<PartitionName> ParsePartitionFolder(std::string_view name);
+// What a partition's folder says in its partition.metadata; nullopt: nothing that can be read.
+std::optional<base::Uuid> ReadTopicId(io::FileSystem& files, const std::string& folder);
 // Makes a partition's folder with partition.metadata and leader-epoch-checkpoint; flushes it, not
 // its parent.
 Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,

@@ -86,6 +86,14 @@ struct RepairCommand {
 };
 int RunRepair(const RepairCommand& command);
 
+struct ImportCommand {
+  std::string data_dir;
+  std::vector<std::string> paths;
+  std::vector<std::string> settings;  // "KEY=VALUE"
+  bool json = false;
+};
+int RunImport(const ImportCommand& command);
+
 struct DatagenCommand {
   std::string workload = "thermometers";
   uint32_t devices = 0;  // 0: as many as the workload has of itself

@@ -227,6 +227,25 @@ void AddRepair(CLI::App& app, Chosen* chosen) {
   command->callback([=] { *chosen = [=] { return RunRepair(*options); }; });
 }
 
+void AddImport(CLI::App& app, Chosen* chosen) {
+  auto options = std::make_shared<ImportCommand>();
+  CLI::App* command = app.add_subcommand(
+      "import", "Take over partitions that a Kafka broker, now stopped, has written");
+  command->add_option("--data", options->data_dir, "The data folder; made if there is none")
+      ->type_name("DIR")
+      ->required();
+  command
+      ->add_option("PATH", options->paths,
+                   "Folders of partitions (TOPIC-N), or a broker's log.dirs with such folders")
+      ->required();
+  command->add_option("--config", options->settings, "A setting of the topics that are made")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_flag("--json", options->json, "One JSON object a line");
+  command->callback([=] { *chosen = [=] { return RunImport(*options); }; });
+}
+
 void AddDatagen(CLI::App& app, Chosen* chosen) {
   auto options = std::make_shared<DatagenCommand>();
   CLI::App* command = app.add_subcommand("datagen", "Simulated sensors");
@@ -304,6 +323,7 @@ int Main(int argc, char** argv) {
   AddDump(app, &chosen);
   AddVerify(app, &chosen);
   AddRepair(app, &chosen);
+  AddImport(app, &chosen);
   AddBench(app, &chosen);
   AddDatagen(app, &chosen);
   try {
