@@ -48,6 +48,10 @@ class Compaction {
   // Forgets a partition whose topic is deleted. No work may be with the worker.
   void Forget(PartitionCore& partition);
 
+  // Where the dirty part of a compacted topic's partition begins, by the seals; nullopt: nothing is
+  // clean. Reads them: for a clean stop.
+  static std::optional<int64_t> CleanEnd(io::FileSystem& files, PartitionCore& partition);
+
  private:
   struct Survey;
   struct Swap;

@@ -141,6 +141,19 @@ bool Compaction::IsDue(const Plan& plan) const {
   return plan.dirty_ratio > plan.partition->topic().config().min_cleanable_dirty_ratio;
 }
 
+std::optional<int64_t> Compaction::CleanEnd(io::FileSystem& files, PartitionCore& partition) {
+  if (!partition.topic().config().compacts()) return std::nullopt;
+  std::optional<int64_t> clean_end;
+  for (const auto& [base, segment] : partition.segments()) {
+    if (base == partition.active_base_offset()) break;
+    const auto seal = ReadSeal(files, partition.folder(), base);
+    if (!seal || seal->owner != partition.owner() || !seal->compacted) break;
+    clean_end = seal->compacted->clean_end_offset;
+    if (*clean_end < seal->end_offset) break;
+  }
+  return clean_end;
+}
+
 void Compaction::StartSurvey(PartitionCore& partition) {
   working_ = true;
   auto survey = std::make_shared<Survey>();

@@ -365,7 +365,8 @@ Status EngineCore::Close() {
     if (topic->deleted) continue;
     for (const auto& partition : topic->partitions()) {
       exports.push_back({topic->description().name, partition->index(),
-                         partition->log_start_offset(), partition->end_offset()});
+                         partition->log_start_offset(), partition->end_offset(),
+                         Compaction::CleanEnd(context_.environment.files, *partition)});
     }
   }
   context_.Stop(Error(ErrorCode::stopped, "the store was closed"));

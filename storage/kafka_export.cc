@@ -13,6 +13,7 @@ constexpr std::string_view kCleanShutdown = ".kafka_cleanshutdown";
 constexpr std::string_view kRecoveryPoints = "recovery-point-offset-checkpoint";
 constexpr std::string_view kLogStarts = "log-start-offset-checkpoint";
 constexpr std::string_view kHighWatermarks = "replication-offset-checkpoint";
+constexpr std::string_view kCleanEnds = "cleaner-offset-checkpoint";
 
 // Leader epoch 0 starts at offset 0: there was never another leader.
 constexpr std::string_view kFirstLeaderEpoch = "0\n1\n0 0\n";
@@ -31,15 +32,21 @@ Status EnsureFile(io::FileSystem& files, const std::string& path, std::string_vi
   return io::ReplaceFile(files, path, content);
 }
 
-// Version 0, the number of lines, then "TOPIC PARTITION OFFSET" lines.
-std::string CheckpointText(const std::vector<ExportedPartition>& partitions,
-                           int64_t ExportedPartition::*offset) {
-  std::string text = "0\n" + std::to_string(partitions.size()) + "\n";
+// Version 0, the number of lines, then "TOPIC PARTITION OFFSET" lines; none for a partition that has
+// no such offset.
+std::string CheckpointText(
+    const std::vector<ExportedPartition>& partitions,
+    const std::function<std::optional<int64_t>(const ExportedPartition&)>& offset_of) {
+  std::string lines;
+  size_t count = 0;
   for (const ExportedPartition& partition : partitions) {
-    text += partition.topic + " " + std::to_string(partition.partition) + " " +
-            std::to_string(partition.*offset) + "\n";
+    const std::optional<int64_t> offset = offset_of(partition);
+    if (!offset) continue;
+    ++count;
+    lines += partition.topic + " " + std::to_string(partition.partition) + " " +
+             std::to_string(*offset) + "\n";
   }
-  return text;
+  return "0\n" + std::to_string(count) + "\n" + lines;
 }
 
 }  // namespace
@@ -57,10 +64,11 @@ Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
 
 Status WriteKafkaExports(io::FileSystem& files, const std::string& data_dir,
                          const std::vector<ExportedPartition>& partitions) {
-  const std::array<std::pair<std::string_view, std::string>, 4> exports{{
+  const std::array<std::pair<std::string_view, std::string>, 5> exports{{
       {kLogStarts, CheckpointText(partitions, &ExportedPartition::log_start_offset)},
       {kRecoveryPoints, CheckpointText(partitions, &ExportedPartition::end_offset)},
       {kHighWatermarks, CheckpointText(partitions, &ExportedPartition::end_offset)},
+      {kCleanEnds, CheckpointText(partitions, &ExportedPartition::clean_end_offset)},
       {kCleanShutdown, std::string(kCleanShutdownContent)},  // last: it vouches for the others
   }};
   for (const auto& [name, content] : exports) {
@@ -73,7 +81,7 @@ Status WriteKafkaExports(io::FileSystem& files, const std::string& data_dir,
 Status RemoveKafkaExports(io::FileSystem& files, const std::string& data_dir) {
   bool removed = false;
   for (const std::string_view name :
-       {kCleanShutdown, kRecoveryPoints, kHighWatermarks, kLogStarts}) {
+       {kCleanShutdown, kRecoveryPoints, kHighWatermarks, kLogStarts, kCleanEnds}) {
     const std::string path = io::JoinPath(data_dir, name);
     const auto exists = files.Exists(path);
     if (!exists) return exists.error();

@@ -83,6 +83,7 @@ struct ExportedPartition {
   int32_t partition = 0;
   int64_t log_start_offset = 0;
   int64_t end_offset = 0;
+  std::optional<int64_t> clean_end_offset = {};  // of a compacted topic, where a part is clean
 };
 Status WriteKafkaExports(io::FileSystem& files, const std::string& data_dir,
                          const std::vector<ExportedPartition>& partitions);

@@ -211,7 +211,8 @@ Result<ReaderCore::Step> ReaderCore::Deliver(const record::BatchHeader& header,
   records.first_offset = position_;
   position_ = header.next_offset();
   if (!FindWanted(&records)) return Step::again;
-  batch_.records = RecordRange(records);
+  // Of a control batch, which says how a transaction ended, nobody is shown a record.
+  if (!header.control()) batch_.records = RecordRange(records);
   batch_.encoded = base::AsText(bytes);
   batch_.record_count = header.record_count;
   batch_.next_offset = position_;

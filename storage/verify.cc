@@ -318,6 +318,7 @@ void VerifyPass::VerifyTopLevel() {
                                                "recovery-point-offset-checkpoint",
                                                "log-start-offset-checkpoint",
                                                "replication-offset-checkpoint",
+                                               "cleaner-offset-checkpoint",
                                                "meta.properties",
                                                "lost+found"};
   std::set<std::string> folders;

@@ -114,7 +114,7 @@ struct Batch {
 };
 
 enum class ReadState {
-  batch,    // Reader::batch() holds records (perhaps none after compaction)
+  batch,    // Reader::batch() holds records (none after compaction, or of a control batch)
   pending,  // the disk is being read; try again after a Poll()
   at_end,   // nothing durable stands at or behind the position yet
 };

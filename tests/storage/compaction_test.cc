@@ -1,6 +1,8 @@
 // Compaction as a user sees it: what stays, what goes, and what readers see of it.
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
 
 #include "storage/seal.h"
@@ -34,6 +36,26 @@ TEST_F(CompactionTest, OfEachKeyTheLastRecordStaysAndTheSpaceComesBack) {
   EXPECT_EQ(ReadWhole(), records);
   EXPECT_EQ(PartitionOf("t").log_start_offset(), 0);
   EXPECT_EQ(PartitionOf("t").end_offset(), 10'000);
+}
+
+// For a Kafka broker that takes the folder over: it cleans only what is dirty.
+TEST_F(CompactionTest, ACleanStopTellsKafkasCleanerWhatIsClean) {
+  const auto told = [&] {
+    std::ifstream file(PathOf("cleaner-offset-checkpoint"));
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  OpenInWorld();
+  PutMany(MakeTopic("t", Compacted()), 5'000, 50);
+  MakeTopic("u", {});
+  CloseCleanly();
+  EXPECT_EQ(told(), "0\n0\n");  // no pass was there yet
+  OpenInWorld();
+  EXPECT_EQ(told(), "");
+  PollUntilPasses(1);
+  PutMany(PartitionOf("t"), 100, 50);
+  const int64_t active_base = Segments().back();
+  CloseCleanly();
+  EXPECT_EQ(told(), "0\n1\nt 0 " + std::to_string(active_base) + "\n");
 }
 
 // What the last pass has left of segments is little, and becomes one.

@@ -296,10 +296,11 @@ TEST_F(ManifestTest, MakingAFolderAgainMendsItAndLeavesTheRest) {
 
 TEST_F(ManifestTest, ExportsAreKafkasCheckpointFiles) {
   ExpectOk(WriteKafkaExports(files_, directory_.path(),
-                             {{"mqtt", 0, 5, 120}, {"mqtt", 1, 0, 0}, {"plant-1", 0, 7, 7}}));
+                             {{"mqtt", 0, 5, 120, 60}, {"mqtt", 1, 0, 0}, {"plant-1", 0, 7, 7}}));
   EXPECT_EQ(Read("recovery-point-offset-checkpoint"), "0\n3\nmqtt 0 120\nmqtt 1 0\nplant-1 0 7\n");
   EXPECT_EQ(Read("replication-offset-checkpoint"), "0\n3\nmqtt 0 120\nmqtt 1 0\nplant-1 0 7\n");
   EXPECT_EQ(Read("log-start-offset-checkpoint"), "0\n3\nmqtt 0 5\nmqtt 1 0\nplant-1 0 7\n");
+  EXPECT_EQ(Read("cleaner-offset-checkpoint"), "0\n1\nmqtt 0 60\n");
   EXPECT_EQ(Read(".kafka_cleanshutdown"), R"({"version":0,"brokerEpoch":-1})");
 }
 
