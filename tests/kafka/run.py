@@ -17,14 +17,17 @@ class Results:
         self.passed = 0
         self.failed = 0
 
+    def fail(self, name, error):
+        self.failed += 1
+        print(f"FAILED {name}: {error}", flush=True)
+        traceback.print_exc(file=sys.stdout)
+
     def run(self, name, case, *arguments):
         """Runs one case; what it returns, or None if it has failed."""
         try:
             result = case(*arguments)
         except Exception as error:  # pylint: disable=broad-except
-            self.failed += 1
-            print(f"FAILED {name}: {error}", flush=True)
-            traceback.print_exc(file=sys.stdout)
+            self.fail(name, error)
             return None
         self.passed += 1
         print(f"ok     {name}", flush=True)
@@ -36,11 +39,13 @@ def main():
     with tempfile.TemporaryDirectory(prefix="tidemark-kafka-") as scratch:
         scratch = pathlib.Path(scratch)
         broker = Broker(scratch / "kafka")
-        try:
-            to_kafka.run(results, scratch, broker)
-            from_kafka.run(results, scratch, broker)
-        finally:
-            broker.kill()
+        for cases in (to_kafka, from_kafka):
+            try:
+                cases.run(results, scratch, broker)
+            except Exception as error:  # pylint: disable=broad-except
+                results.fail(f"{cases.__name__} did not come to its end", error)
+            finally:
+                broker.kill()
     print(f"{results.passed} passed, {results.failed} failed", flush=True)
     return 0 if results.failed == 0 and results.passed > 0 else 1
 

@@ -105,7 +105,8 @@ def exchange_folder(written, broker):
     """The stopped broker finds Tidemark's whole data folder where its own was: its topics keep
     their ids, and the folder says which cluster it belongs to."""
     shutil.move(broker.logs, broker.folder / "logs.own")
-    shutil.copytree(written.data, broker.logs)
+    # It refuses to start beside a folder that is none of a partition.
+    shutil.copytree(written.data, broker.logs, ignore=shutil.ignore_patterns("quarantine"))
     shutil.copy(broker.folder / "logs.own" / "meta.properties", broker.logs / "meta.properties")
     for topic, partitions in {**TOPICS, "__consumer_offsets": 1}.items():
         for partition in range(partitions):
