@@ -20,7 +20,7 @@ class Import {
          const TopicConfig& config)
       : environment_(environment), options_(options), config_(config) {}
 
-  Status Settle();
+  Status Settle(ImportReport* report);
   Status Lock(const SourceTopics& sources);
   Status CopyTopics(const SourceTopics& sources, ImportReport* report);
   Status Publish();
@@ -43,9 +43,13 @@ class Import {
   std::vector<std::string> folders_;  // made
 };
 
-Status Import::Settle() {
+Status Import::Settle(ImportReport* report) {
   auto engine = OpenEngine(environment_, options_);
-  return engine ? (*engine)->Close() : engine.error();
+  if (!engine) return engine.error();
+  for (const Notice& notice : (*engine)->TakeNotices()) {
+    if (notice.level == NoticeLevel::error) report->notices.push_back(notice.text);
+  }
+  return (*engine)->Close();
 }
 
 Status Import::Lock(const SourceTopics& sources) {
@@ -168,7 +172,7 @@ Result<ImportReport> ImportFromKafka(const io::Environment& environment,
   const auto sources = FindSources(environment.files, import.paths, &report.left_out);
   if (!sources) return sources.error();
   Import work(environment, options, import.config);
-  Status done = work.Settle();
+  Status done = work.Settle(&report);
   if (done.ok()) done = work.Lock(*sources);
   if (!done.ok()) return done.error();
   done = work.CopyTopics(*sources, &report);
@@ -179,7 +183,7 @@ Result<ImportReport> ImportFromKafka(const io::Environment& environment,
   if (Status published = work.Publish(); !published.ok()) return published.error();
   work.Unlock();
   // Once more: what was taken over is seen to be a store, and Kafka's checkpoint files tell of it.
-  if (Status settled = work.Settle(); !settled.ok()) return settled.error();
+  if (Status settled = work.Settle(&report); !settled.ok()) return settled.error();
   return report;
 }
 

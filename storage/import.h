@@ -49,6 +49,7 @@ struct ImportedPartition {
 struct ImportReport {
   std::vector<ImportedPartition> partitions;
   std::vector<std::string> left_out;  // Kafka's own topics, and why
+  std::vector<std::string> notices;   // what was wrong with the store before
 };
 
 // Makes the store if there is none. Errors: topic_exists; invalid_argument (no partition is there,

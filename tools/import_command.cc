@@ -90,6 +90,7 @@ int RunImport(const ImportCommand& command) {
   if (!report) return Fail(report.error());
   Output output;
   bool lost = false;
+  for (const std::string& notice : report->notices) PrintError(notice);
   for (const std::string& folder : report->left_out) PrintError("left out: " + folder);
   for (const ImportedPartition& partition : report->partitions) {
     for (const ImportLoss& loss : partition.losses) PrintError(LossText(partition, loss));

@@ -319,6 +319,18 @@ TEST_F(ImportTest, TopicsJoinAStoreThatHasOthers) {
   EXPECT_NE(engine_->FindTopic("t")->id(), kTopicId);
 }
 
+TEST_F(ImportTest, WhatWasWrongWithTheStoreIsTold) {
+  Open();
+  AppendDurably(MakeTopic("other"), "mine");
+  CloseCleanly();
+  std::filesystem::remove(PathOf("journal"));
+  MakePartition("t-0", {{0, {BatchAt(0, 3)}}});
+  EXPECT_THAT(Import().notices, ::testing::Contains(HasSubstr("the journal is missing")));
+  Open();
+  EXPECT_EQ(ReadOffsets("t"), Range(0, 3));
+  EXPECT_EQ(ReadFrom(PartitionOf("other"), 0).at(0).value, "mine");
+}
+
 TEST_F(ImportTest, FoldersOfPartitionsMayBeNamedOneByOne) {
   MakePartition("t-0", {{0, {BatchAt(0, 3)}}});
   MakePartition("t-1", {{0, {BatchAt(0, 4)}}});
