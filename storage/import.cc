@@ -16,9 +16,8 @@ namespace {
 
 class Import {
  public:
-  Import(const io::Environment& environment, const EngineOptions& options,
-         const TopicConfig& config)
-      : environment_(environment), options_(options), config_(config) {}
+  Import(io::Environment environment, EngineOptions options, const TopicConfig& config)
+      : environment_(std::move(environment)), options_(std::move(options)), config_(config) {}
 
   Status Settle(ImportReport* report);
   Status Lock(const SourceTopics& sources);
