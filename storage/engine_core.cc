@@ -207,18 +207,19 @@ Status EngineCore::Recover(bool journal_lost) {
 std::span<Partition* const> EngineCore::Poll(std::chrono::microseconds max_wait) {
   for (Partition* partition : moved_) partition->core_->moved = false;
   moved_.clear();
-  Turn(max_wait.count());
+  Turn(max_wait.count(), /*return_for_moved=*/true);
   committer_->TakeMoved(&moved_);
   return moved_;
 }
 
-void EngineCore::Turn(int64_t max_wait_us) {
+void EngineCore::Turn(int64_t max_wait_us, bool return_for_moved) {
   context_.RefreshNow();
   RefreshRoom();
   const bool progress = TakeIn();
   MaybeWitness();
   committer_->MaybeStart();
-  context_.environment.loop.RunOnce(progress || committer_->any_moved() ? 0 : WaitFor(max_wait_us));
+  const bool done = progress || (return_for_moved && committer_->any_moved());
+  context_.environment.loop.RunOnce(done ? 0 : WaitFor(max_wait_us));
   context_.RefreshNow();
   TakeIn();
   const bool was_in_flight = committer_->in_flight();
@@ -290,7 +291,8 @@ void EngineCore::RefreshRoom() {
 Status EngineCore::WaitUntil(const std::function<bool()>& done) {
   while (!done()) {
     if (!context_.health.ok()) return context_.health;
-    Turn(-1);
+    // Nobody is told before the end of this what has moved: to return for it would be to spin.
+    Turn(-1, /*return_for_moved=*/false);
   }
   return context_.health;
 }

@@ -72,8 +72,9 @@ class EngineCore {
   Status SaveManifest();
   size_t partition_count() const;
 
-  // One turn: what is due is started, what has ended is taken in.
-  void Turn(int64_t max_wait_us);
+  // One turn: what is due is started, what has ended is taken in. Does not wait when a durable end
+  // has moved and `return_for_moved` is set.
+  void Turn(int64_t max_wait_us, bool return_for_moved);
   bool TakeIn();
   int64_t WaitFor(int64_t max_wait_us) const;
   Status CountStore();
