@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that the named groups need and that are missing.
 #
-#   tools/install_packages.sh build|demo|test|kafka|lint|coverage...
+#   tools/install_packages.sh build|demo|test|kafka|lint|coverage|peers...
 #
 # Silent and quick when there is nothing to do.
 set -euo pipefail
@@ -29,15 +29,19 @@ packages_of() {
     coverage)
       echo gcovr python3
       ;;
+    # What bench/peers holds Tidemark against.
+    peers)
+      echo librocksdb-dev libleveldb-dev liblmdb-dev libsqlite3-dev mosquitto nats-server python3
+      ;;
     *)
-      echo "install_packages.sh: no group named '$1' (build, demo, test, kafka, lint, coverage)" >&2
+      echo "install_packages.sh: no group named '$1' (build, demo, test, kafka, lint, coverage, peers)" >&2
       return 2
       ;;
   esac
 }
 
 if [ $# -eq 0 ]; then
-  echo "usage: tools/install_packages.sh build|demo|test|kafka|lint|coverage..." >&2
+  echo "usage: tools/install_packages.sh build|demo|test|kafka|lint|coverage|peers..." >&2
   exit 2
 fi
 
