@@ -40,11 +40,11 @@ foreach(source IN LISTS bench_mains)
 endforeach()
 
 # bench/peers/: bench_peers, which holds Tidemark against other stores. A store whose library is not
-# here is left out; tools/install_packages.sh peers installs them all. A .cc with a main other than
-# peers.cc is a program of its own, and needs nothing of the project.
+# here is left out; tools/install_packages.sh peers installs them all. bench_mqtt_load,
+# the load for servers, needs nothing of the project.
 set(peers_root "${PROJECT_SOURCE_DIR}/bench/peers")
 file(GLOB peers_sources CONFIGURE_DEPENDS "${peers_root}/*.cc")
-list(REMOVE_ITEM peers_sources "${peers_root}/mqtt_load.cc")
+list(FILTER peers_sources EXCLUDE REGEX "/mqtt_[a-z]*\\.cc$")
 find_package(RocksDB QUIET)
 find_package(leveldb QUIET)
 pkg_check_modules(LMDB QUIET IMPORTED_TARGET lmdb)
@@ -72,6 +72,6 @@ while(peers_found)
   target_link_libraries(bench_peers PRIVATE ${target})
 endwhile()
 
-add_executable(bench_mqtt_load "${peers_root}/mqtt_load.cc")
+add_executable(bench_mqtt_load "${peers_root}/mqtt_load.cc" "${peers_root}/mqtt_packets.cc")
 tidemark_setup(bench_mqtt_load)
 target_link_libraries(bench_mqtt_load PRIVATE CLI11::CLI11 fmt::fmt)

@@ -33,6 +33,9 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include "bench/peers/mqtt_packets.h"
+
+namespace tidemark::bench {
 namespace {
 
 struct Options {
@@ -68,72 +71,6 @@ double CpuSeconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-// --- packets
-
-constexpr unsigned char kConnect = 0x10;
-constexpr unsigned char kConnack = 0x20;
-constexpr unsigned char kPublish = 0x30;
-constexpr unsigned char kPuback = 0x40;
-constexpr unsigned char kPingreq = 0xc0;
-constexpr unsigned char kPingresp = 0xd0;
-constexpr unsigned char kDisconnect = 0xe0;
-constexpr unsigned kContinues = 0x80;
-
-void AppendByte(unsigned value, std::string* to) { to->push_back(static_cast<char>(value)); }
-void AppendNumber(unsigned value, std::string* to) {
-  AppendByte(value >> 8, to);
-  AppendByte(value & 0xff, to);
-}
-void AppendText(std::string_view text, std::string* to) {
-  AppendNumber(static_cast<unsigned>(text.size()), to);
-  to->append(text);
-}
-void AppendLength(size_t length, std::string* to) {
-  do {
-    const auto digit = static_cast<unsigned>(length % kContinues);
-    length /= kContinues;
-    AppendByte(length > 0 ? digit | kContinues : digit, to);
-  } while (length > 0);
-}
-
-std::string ConnectPacket(const std::string& client) {
-  std::string body;
-  AppendText("MQTT", &body);
-  constexpr unsigned kVersion311 = 4;
-  constexpr unsigned kCleanSession = 2;
-  AppendByte(kVersion311, &body);
-  AppendByte(kCleanSession, &body);
-  constexpr unsigned kKeepAliveSeconds = 60;
-  AppendNumber(kKeepAliveSeconds, &body);
-  AppendText(client, &body);
-  std::string packet;
-  AppendByte(kConnect, &packet);
-  AppendLength(body.size(), &packet);
-  return packet + body;
-}
-
-// A PUBLISH whose packet id, if it has one, is filled in at `id_at`.
-struct Message {
-  std::string packet;
-  size_t id_at = 0;
-};
-Message MakeMessage(const Options& options, int device) {
-  const std::string topic = fmt::format("sensors/thermo-{:04}", device);
-  std::string payload =
-      fmt::format(R"({{"device":"thermo-{:04}","t":{:.2f},"h":{:.1f},"ts":1732272000{:03}}})",
-                  device, 20 + device * 0.01, 40 + device * 0.1, device % 1000);
-  payload.resize(options.bytes, ' ');
-  const bool acknowledged = options.qos > 0;
-  Message message;
-  AppendByte(kPublish | (acknowledged ? 2U : 0U), &message.packet);
-  AppendLength(2 + topic.size() + (acknowledged ? 2U : 0U) + payload.size(), &message.packet);
-  AppendText(topic, &message.packet);
-  message.id_at = message.packet.size();
-  if (acknowledged) AppendNumber(0, &message.packet);
-  message.packet += payload;
-  return message;
-}
-
 // --- a connection
 
 enum class State { connecting, running, draining, done };
@@ -154,7 +91,8 @@ struct Connection {
 class Load {
  public:
   explicit Load(const Options& options) : options_(options) {
-    for (int i = 0; i < options.topics; ++i) messages_.push_back(MakeMessage(options, i));
+    for (int i = 0; i < options.topics; ++i)
+      messages_.push_back(MakeMessage(i, options.qos, options.bytes));
     poll_ = epoll_create1(EPOLL_CLOEXEC);
     if (poll_ < 0) GiveUpWithErrno("epoll_create1");
   }
@@ -403,10 +341,11 @@ void Load::Report(double seconds, double cpu_share) {
 }
 
 }  // namespace
+}  // namespace tidemark::bench
 
 int main(int argc, char** argv) {
   CLI::App app{"Publishes over MQTT as fast as a server takes it in"};
-  Options options;
+  tidemark::bench::Options options;
   app.add_option("--port", options.port, "On 127.0.0.1")->required();
   app.add_option("--connections", options.connections)
       ->check(CLI::Range(1, 20'000))
@@ -423,6 +362,6 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  Load(options).Run();
+  tidemark::bench::Load(options).Run();
   return 0;
 }

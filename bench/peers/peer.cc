@@ -147,7 +147,7 @@ void LookAt(std::string_view value) {
 }
 
 std::vector<System> Systems() {
-  std::vector<System> systems = {TidemarkSystem(), RawDeviceSystem()};
+  std::vector<System> systems = {TidemarkSystem(), RawDeviceSystem(), ZstdSystem()};
 #ifdef TIDEMARK_BENCH_ROCKSDB
   systems.push_back(RocksDbSystem());
 #endif

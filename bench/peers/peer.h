@@ -107,6 +107,8 @@ struct System {
 };
 System RawDeviceSystem();
 System TidemarkSystem();
+// zstd alone, over the batches that Tidemark has compressed.
+System ZstdSystem();
 System RocksDbSystem();
 System LevelDbSystem();
 System LmdbSystem();
@@ -117,6 +119,9 @@ std::vector<System> Systems();
 // Puts the records of all threads that wait into one Append(): what a user of a system with one
 // writer at a time would build.
 std::unique_ptr<Peer> GatherWrites(std::unique_ptr<Peer> inner);
+
+// Tidemark's core, with its default settings.
+std::unique_ptr<Peer> OpenTidemarkCore(const StoreOptions& options);
 
 // An offset-like key: the partition in front, both big-endian, so that byte order is log order.
 inline constexpr size_t kKeyBytes = 12;

@@ -5,7 +5,7 @@
 //
 // In each round every system has a run, in a process of its own, one after the other, so that a
 // slow minute of the disk slows them all. What each work is, and how each system was set, is in
-// docs/benchmarks.md.
+// docs/peers.md.
 #include <unistd.h>
 
 #include <algorithm>
@@ -152,6 +152,7 @@ void AddOptions(CLI::App& app, Options* options) {
       ->delimiter(',')
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
+  app.add_flag("--keep-page-cache", work.keep_page_cache, "Do not drop it before the starts of g");
   app.add_option("--readings", work.readings, "Of h")->capture_default_str();
   app.add_option("--window-seconds", work.window_seconds, "Of h")->capture_default_str();
   app.add_option("--readings-per-second", work.readings_per_second, "Of h, within the window")

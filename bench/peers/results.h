@@ -1,5 +1,5 @@
 // What bench_peers has measured: samples by row, printed as tables and as JSON. The form of the
-// JSON is documented in docs/benchmarks.md; bench/report reads it.
+// JSON is documented in docs/peers.md; bench/report reads it.
 #pragma once
 
 #include <optional>

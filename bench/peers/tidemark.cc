@@ -213,14 +213,15 @@ class TidemarkThreads : public Peer {
   std::unique_ptr<ConcurrentEngine> engine_;
 };
 
-std::unique_ptr<Peer> OpenCore(const StoreOptions& options) {
-  return std::make_unique<TidemarkCore>(options, Compression::zstd);
-}
 std::unique_ptr<Peer> OpenUncompressed(const StoreOptions& options) {
   return std::make_unique<TidemarkCore>(options, Compression::none);
 }
 
 }  // namespace
+
+std::unique_ptr<Peer> OpenTidemarkCore(const StoreOptions& options) {
+  return std::make_unique<TidemarkCore>(options, Compression::zstd);
+}
 
 System TidemarkSystem() {
   System system{"Tidemark", "", {}};
@@ -228,7 +229,7 @@ System TidemarkSystem() {
                              .setting = "durable (the default), core on one thread",
                              .works = kOneByOne | kInFlight | kSpaceEach,
                              .safety = Safety::durable,
-                             .open = OpenCore});
+                             .open = OpenTidemarkCore});
   system.variants.push_back({.system = system.name,
                              .setting = "durable, thread-safe class, a thread each",
                              .works = kOneByOne | kInFlight,
@@ -244,7 +245,7 @@ System TidemarkSystem() {
       {.system = system.name,
        .setting = "buffered, zstd (the default)",
        .works = kBulk | kReadAll | kReadOne | kReadByTime | kSpaceWindow | kMemory,
-       .open = OpenCore});
+       .open = OpenTidemarkCore});
   return system;
 }
 

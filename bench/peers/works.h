@@ -1,4 +1,4 @@
-// The works of bench_peers, by the letters that docs/benchmarks.md explains.
+// The works of bench_peers, by the letters that docs/peers.md explains.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@ struct WorkOptions {
   uint64_t bulk_records = 2'000'000;                      // c
   uint64_t read_records = 1'000'000;                      // d, e, f
   std::vector<uint64_t> log_bytes = {uint64_t{5} << 30};  // g
+  bool keep_page_cache = false;                           // g
   uint64_t readings = 20'000;                             // h
   double window_seconds = 5;                              // h
   uint32_t readings_per_second = 1000;                    // h, within a window

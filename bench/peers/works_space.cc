@@ -27,12 +27,12 @@ constexpr size_t kLargeValues = 4096;
 // Appended at least before each kill, so that there is something to recover.
 constexpr uint64_t kFreshBytes = uint64_t{24} << 20;
 
-// Every time from another offset on: what a kill has taken is not asked for.
-void FillAndDie(const Variant& variant, const std::string& folder, uint64_t log_bytes) {
+void FillAndDie(const Variant& variant, const std::string& folder, uint64_t log_bytes,
+                uint64_t first_offset) {
   const auto values = MakeRandomValues(kLargeValueBytes, kLargeValues);
   const auto peer = variant.open({folder});
   constexpr uint64_t kPieceRecords = 8000;
-  uint64_t offset = DiskBytes(folder) / kLargeValueBytes * 2;
+  uint64_t offset = first_offset;
   uint64_t fresh = 0;
   while (fresh < kFreshBytes || DiskBytes(folder) < log_bytes) {
     AppendMany(*peer, variant, offset, kPieceRecords, values);
@@ -42,13 +42,18 @@ void FillAndDie(const Variant& variant, const std::string& folder, uint64_t log_
   kill(getpid(), SIGKILL);  // before `peer` is destroyed
 }
 
-Measured KillCase(const Variant& variant, const std::string& folder, uint64_t log_bytes) {
-  RunUntilKilled([&] { FillAndDie(variant, folder, log_bytes); });
-  const bool cold = DropPageCache();
+Measured KillCase(const Variant& variant, const WorkOptions& options, const std::string& folder,
+                  uint64_t log_bytes) {
+  // Every fill has offsets of its own: what the kill before has taken is not asked for.
+  constexpr unsigned kOffsetBitsOfFill = 27;
+  static uint64_t fills = 0;
+  const uint64_t first_offset = ++fills << kOffsetBitsOfFill;
+  RunUntilKilled([&] { FillAndDie(variant, folder, log_bytes, first_offset); });
+  const bool cold = !options.keep_page_cache && DropPageCache();
   const Json milliseconds = RunInChild([&] {
     const std::string value(kLargeValueBytes, 'x');
     PeerRecord record;
-    record.offset = DiskBytes(folder) / kLargeValueBytes * 2 + 1;
+    record.offset = first_offset + (uint64_t{1} << (kOffsetBitsOfFill - 1));
     record.timestamp_ms = kFirstTimestampMs;
     record.value = value;
     const double start = NowSeconds();
@@ -193,7 +198,7 @@ Json RunKill(const Variant& variant, const WorkOptions& options, const std::stri
   for (const uint64_t log_bytes : options.log_bytes) {
     const std::string store = folder + "/" + std::to_string(log_bytes);
     MakeFolder(store);
-    figures.push_back(KillCase(variant, store, log_bytes));
+    figures.push_back(KillCase(variant, options, store, log_bytes));
   }
   return ToJson(figures);
 }

@@ -1,0 +1,129 @@
+#!/bin/bash
+# The comparisons run: every work of bench_peers with every system that is here, in small; servers.py
+# with the servers that are here; and bench/report makes a page and tables of what they have measured.
+#
+#   TIDEMARK_BUILD=build/release tests/scripts/bench_peers_test.sh
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+if [ ! -x "$TIDEMARK_BUILD/bench_peers" ]; then
+  echo "no benchmarks are built here"
+  exit 77
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+echo "-- bench_peers"
+"$TIDEMARK_BUILD/bench_peers" --dir "$work" --rounds 2 --seconds 0.02 --partitions 1,3 \
+  --in-flight 8 --in-flight-partitions 1,4 --bulk-records 2000 --read-records 2000 \
+  --log-bytes 1MiB --keep-page-cache --readings 20 --window-seconds 1 --readings-per-second 50 \
+  --json "$work/peers.json" >"$work/table"
+grep -q '^(a) 1 partition, records/s$' "$work/table" || fail "no table of work a"
+/usr/bin/python3 - "$work/peers.json" <<'END'
+import json, sys
+content = json.load(open(sys.argv[1]))
+rows = content["rows"]
+works = {row["work"] for row in rows}
+assert works == set("abcdefghi"), works
+assert content["machine"]["processor"] and content["machine"]["file_system"]
+systems = {row["system"] for row in rows}
+assert {"Tidemark", "raw device"} <= systems, systems
+for row in rows:
+    assert len(row["samples"]) == 2, row
+    assert min(row["samples"]) > 0 or row["work"] in "hi", row
+    assert row["better"] in ("higher", "lower"), row
+# Every system that can be asked for a work has a row of it.
+for system in systems - {"raw device", "zstd itself"}:
+    mine = {row["work"] for row in rows if row["system"] == system}
+    assert mine == set("abcdefghi"), (system, mine)
+ours = next(row for row in rows if row["system"] == "Tidemark" and row["work"] == "a")
+assert ours["ratio_to_tidemark"] == 1 and ours["x"] == 1, ours
+END
+code=0
+"$TIDEMARK_BUILD/bench_peers" --dir "$work" --system nobody >"$work/out" 2>&1 || code=$?
+[ "$code" -eq 1 ] || fail "an unknown system gives $code"
+
+echo "-- bench_mqtt_load and servers.py"
+bench/peers/servers.py --build "$TIDEMARK_BUILD" --dir "$work" --rounds 1 --seconds 0.2 \
+  --connections 1,3 --json "$work/servers.json" >"$work/table"
+/usr/bin/python3 - "$work/servers.json" <<'END'
+import json, sys
+rows = json.load(open(sys.argv[1]))["rows"]
+cases = {row["case"] for row in rows if row["system"] == "Tidemark" and row["work"] == "j"}
+assert cases == {f"QoS {qos}, {count}" for qos in (0, 1)
+                 for count in ("1 connection", "3 connections")}, cases
+assert all(row["median"] > 0 for row in rows), rows
+assert {row["work"] for row in rows} == set("gij")
+END
+[ -z "$(find "$work" -maxdepth 1 -name 'servers-*')" ] || fail "servers.py leaves folders behind"
+
+echo "-- what the load generator counts is what the server has"
+mkdir "$work/store"
+"$TIDEMARK_BIN" serve --data "$work/store" --mqtt 127.0.0.1:0 2>"$work/serve.err" &
+serve_pid=$!
+trap 'kill -9 "$serve_pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+for _ in $(seq 600); do
+  grep -q '^ready mqtt=' "$work/serve.err" && break
+  kill -0 "$serve_pid" || fail "$(cat "$work/serve.err")"
+  sleep 0.05
+done
+port=$(sed -n 's/^ready mqtt=.*:\([0-9]*\)$/\1/p' "$work/serve.err")
+total=0
+for qos in 0 1; do
+  "$TIDEMARK_BUILD/bench_mqtt_load" --port "$port" --qos "$qos" --connections 5 --window 3 \
+    --seconds 0.1 >"$work/load.json"
+  published=$(/usr/bin/python3 -c \
+    'import json, sys; print(json.load(open(sys.argv[1]))["published"])' "$work/load.json")
+  [ "$published" -gt 0 ] || fail "nothing was published with QoS $qos"
+  total=$((total + published))
+done
+kill "$serve_pid"
+wait "$serve_pid"
+stored=$("$TIDEMARK_BIN" consume --data "$work/store" mqtt -e -f '%o\n' | wc -l)
+[ "$stored" -eq "$total" ] || fail "published $total, stored $stored"
+
+echo "-- bench/report"
+bench/report --output "$work/page.html" "$work/peers.json" "$work/servers.json"
+/usr/bin/python3 - "$work/page.html" <<'END'
+import html.parser, re, sys
+page = open(sys.argv[1], encoding="utf-8").read()
+assert "<svg" in page and "Goals" in page and "prefers-color-scheme" in page
+assert not re.search(r'(src|href)="|url\(|@import|nan', page), "the page needs something else"
+class Balance(html.parser.HTMLParser):
+    open_tags = []
+    def handle_starttag(self, tag, attributes):
+        if tag in ("svg", "g", "figure", "table", "details", "div"):
+            self.open_tags.append(tag)
+    def handle_endtag(self, tag):
+        if tag in ("svg", "g", "figure", "table", "details", "div"):
+            assert self.open_tags.pop() == tag, tag
+parser = Balance()
+parser.feed(page)
+assert not parser.open_tags, parser.open_tags
+END
+# Two files with the same rows: medians over the samples of both, ratios pair by pair.
+for i in 1 2; do
+  cat >"$work/$i.json" <<END
+{"rows": [
+ {"work": "c", "case": "bulk", "system": "Tidemark", "setting": "s", "unit": "records/s",
+  "better": "higher", "samples": [$((i * 100)), $((i * 100))]},
+ {"work": "c", "case": "bulk", "system": "LMDB", "setting": "a|b", "unit": "records/s",
+  "better": "higher", "samples": [$((i * 25)), $((i * 50))]}]}
+END
+done
+bench/report --markdown "$work/1.json" "$work/2.json" >"$work/tables.md"
+grep -qxF '| LMDB: a/b | 50; 0.375 (0.25 to 0.5) |' "$work/tables.md" ||
+  fail "$(cat "$work/tables.md")"
+grep -qF '| (c) bulk ingest, by the best embedded peer'"'"'s: LMDB (a/b)' "$work/tables.md" ||
+  fail "no goal: $(cat "$work/tables.md")"
+grep -qF '| **missed** |' "$work/tables.md" || fail "a goal that is missed is not told"
+for broken in '{"rows": [{}]}' '{"rows": 1}' 'nonsense'; do
+  echo "$broken" >"$work/broken.json"
+  code=0
+  bench/report "$work/broken.json" >"$work/out" 2>"$work/err" || code=$?
+  [ "$code" -eq 1 ] && grep -q '^report: .*broken.json' "$work/err" || fail "$broken gives $code"
+done
