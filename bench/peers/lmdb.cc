@@ -156,7 +156,8 @@ class Lmdb : public Peer {
   }
 
  private:
-  void Put(MDB_txn* transaction, MDB_dbi tree, const std::string& key, const std::string& bytes) {
+  void Put(MDB_txn* transaction, MDB_dbi tree, const std::string& key,
+           const std::string& bytes) const {
     MDB_val key_val = Val(key);
     MDB_val value = Val(bytes);
     // Threads that wait for the one writer do not come in order.

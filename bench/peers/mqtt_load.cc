@@ -116,7 +116,7 @@ class Load {
   void TakePackets(Connection& connection);
   void TakePacket(Connection& connection, std::string_view packet);
   void Fill(Connection& connection);
-  void Write(Connection& connection);
+  void Write(Connection& connection) const;
   void Drain(Connection& connection);
   void SetState(Connection& connection, State state);
   // `cpu_share` of a processor went to this program: near 1, it is the limit.
@@ -266,7 +266,7 @@ void Load::Fill(Connection& connection) {
   }
 }
 
-void Load::Write(Connection& connection) {
+void Load::Write(Connection& connection) const {
   std::string& output = connection.output;
   const ssize_t sent = send(connection.descriptor, output.data() + connection.output_sent,
                             output.size() - connection.output_sent, MSG_NOSIGNAL);

@@ -76,18 +76,16 @@ struct StoreOptions {
 };
 
 // The works, as bits.
-enum Work : uint32_t {
-  kOneByOne = 1 << 0,     // a
-  kInFlight = 1 << 1,     // b
-  kBulk = 1 << 2,         // c
-  kReadAll = 1 << 3,      // d
-  kReadOne = 1 << 4,      // e
-  kReadByTime = 1 << 5,   // f
-  kKill = 1 << 6,         // g
-  kSpaceEach = 1 << 7,    // h, durable one by one
-  kSpaceWindow = 1 << 8,  // h, within a window of loss of 1 s
-  kMemory = 1 << 9,       // i
-};
+inline constexpr uint32_t kOneByOne = 1U << 0;     // a
+inline constexpr uint32_t kInFlight = 1U << 1;     // b
+inline constexpr uint32_t kBulk = 1U << 2;         // c
+inline constexpr uint32_t kReadAll = 1U << 3;      // d
+inline constexpr uint32_t kReadOne = 1U << 4;      // e
+inline constexpr uint32_t kReadByTime = 1U << 5;   // f
+inline constexpr uint32_t kKill = 1U << 6;         // g
+inline constexpr uint32_t kSpaceEach = 1U << 7;    // h, durable one by one
+inline constexpr uint32_t kSpaceWindow = 1U << 8;  // h, within a window of loss of 1 s
+inline constexpr uint32_t kMemory = 1U << 9;       // i
 
 // A system in one of its settings.
 struct Variant {

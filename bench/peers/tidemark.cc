@@ -1,4 +1,5 @@
 // Tidemark: its core on the caller's thread, and the thread-safe class.
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -164,7 +165,7 @@ InFlightResult TidemarkCore::RunInFlight(const InFlight& load) {
   size_t next_value = 0;
   auto top_up = [&](uint32_t index) {
     Partition& partition = PartitionOf(index);
-    const int64_t share = std::max<int64_t>(load.count / load.partitions, 1);
+    const int64_t share = std::max<int64_t>(load.count / std::max(load.partitions, 1U), 1);
     while (partition.end_offset() - ends[index] < share) {
       Record record;
       record.value = load.values[next_value];

@@ -2,7 +2,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 
@@ -59,7 +59,7 @@ Measured KillCase(const Variant& variant, const WorkOptions& options, const std:
     const double start = NowSeconds();
     const auto peer = variant.open({folder});
     peer->Append({&record, 1}, Safety::durable);
-    const Json answer = (NowSeconds() - start) * 1e3;
+    Json answer = (NowSeconds() - start) * 1e3;
     peer->Close();
     return answer;
   });

@@ -16,8 +16,8 @@
 namespace tidemark::storage {
 namespace {
 
-using testing::FaultWorld;
 using io::TemporaryDirectory;
+using testing::FaultWorld;
 
 // A loop that knows whether it was told to wait.
 class WatchedLoop : public io::Loop {
@@ -55,7 +55,7 @@ class StarvedWorker : public io::Worker {
   explicit StarvedWorker(WatchedLoop& loop) : loop_(loop) {}
   void Submit(std::function<void()> work, std::function<void()> done) override {
     loop_.waited = false;
-    work_.push_back({std::move(work), std::move(done)});
+    work_.emplace_back(std::move(work), std::move(done));
   }
   size_t RunDone() override {
     if (work_.empty()) return 0;
