@@ -32,8 +32,8 @@ Status EnsureFile(io::FileSystem& files, const std::string& path, std::string_vi
   return io::ReplaceFile(files, path, content);
 }
 
-// Version 0, the number of lines, then "TOPIC PARTITION OFFSET" lines; none for a partition that has
-// no such offset.
+// Version 0, the number of lines, then "TOPIC PARTITION OFFSET" lines; none for a partition that
+// has no such offset.
 std::string CheckpointText(
     const std::vector<ExportedPartition>& partitions,
     const std::function<std::optional<int64_t>(const ExportedPartition&)>& offset_of) {
