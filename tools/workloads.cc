@@ -12,7 +12,8 @@
 namespace tidemark::tools {
 namespace {
 
-constexpr int64_t kDayMs = 86'400'000;
+constexpr int64_t kHourMs = 3'600'000;
+constexpr int64_t kDayMs = 24 * kHourMs;
 
 // Bytes as a small controller sends them: little-endian, whatever this machine is.
 template <typename T>
@@ -241,7 +242,7 @@ class SkewWorkload : public Workload {
     } else if (share < kIn1970) {
       reading_.timestamp_ms = 0;
     } else if (share < kLate) {
-      reading_.timestamp_ms -= 2 * 3'600'000;
+      reading_.timestamp_ms -= 2 * kHourMs;
     } else {
       constexpr double kMostLagMs = 5'000;
       constexpr double kMedianLagMs = 400;

@@ -1,4 +1,4 @@
-// gzip, snappy and lz4, which other producers write: bytes made by hand and by other programs, and
+// gzip, snappy and lz4, which other kProducers write: bytes made by hand and by other programs, and
 // what each library writes.
 #include <zlib.h>
 
@@ -103,7 +103,7 @@ struct Producer {
 };
 
 const std::vector<Producer>& Producers() {
-  static const std::vector<Producer> producers = {
+  static const std::vector<Producer> kProducers = {
       {"Gzip", Codec::gzip, ByZlib},
       {"BareSnappy", Codec::snappy, BySnappy},
       {"SnappyJava", Codec::snappy, BySnappyJava},
@@ -114,7 +114,7 @@ const std::vector<Producer>& Producers() {
       {"Lz4OfLargeBlocks", Codec::lz4,
        [](const std::string& text) { return ByLz4(text, LZ4F_blockLinked, LZ4F_max4MB); }},
   };
-  return producers;
+  return kProducers;
 }
 
 void ExpectRead(Codec codec, const std::vector<std::byte>& bytes, std::string_view text) {

@@ -94,7 +94,7 @@ TEST(Workloads, BurstIsADayInAMinute) {
     if (reading.arrival_ms >= first_arrival_ms + 3'600'000) break;  // the next day's
     EXPECT_LT(reading.arrival_ms, first_arrival_ms + 60'000);
     EXPECT_LT(reading.timestamp_ms, reading.arrival_ms);
-    EXPECT_GT(reading.timestamp_ms, reading.arrival_ms - 2 * 86'400'000);
+    EXPECT_GT(reading.timestamp_ms, reading.arrival_ms - 172'800'000);
     if (reading.device != device) {
       EXPECT_TRUE(devices.insert(reading.device).second) << "comes again: " << reading.device;
       device = reading.device;
@@ -116,7 +116,7 @@ TEST(Workloads, StatusHasTenThousandKeys) {
 
 TEST(Workloads, SkewHasClocksAsTheyAre) {
   const auto skew = MustMake("skew");
-  constexpr int kReadings = 200'000;
+  constexpr double kReadings = 200'000;
   int at_1970 = 0;
   int at_2106 = 0;
   int late = 0;

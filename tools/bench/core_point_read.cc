@@ -124,7 +124,7 @@ Status PointReader::Look(Slot& slot) {
 }
 
 Status PointReader::Run() {
-  const Status measured = Measure();
+  Status measured = Measure();
   if (!measured.ok()) return measured;
   if (filled_.empty()) return Error(ErrorCode::invalid_argument, "the topic holds no record");
   for (size_t in_flight = 1; in_flight > 0;) {
@@ -138,12 +138,12 @@ Status PointReader::Run() {
         wait_ns = pacer_.WaitNs(now_ns);
         ++in_flight;  // or would be
         if (wait_ns > 0) continue;
-        const Status asked = Ask(slot, now_ns);
+        Status asked = Ask(slot, now_ns);
         if (!asked.ok()) return asked;
       } else {
         ++in_flight;
       }
-      const Status looked = Look(slot);
+      Status looked = Look(slot);
       if (!looked.ok()) return looked;
       moved = moved || slot.begun_ns == 0;
     }

@@ -62,7 +62,7 @@ Status Tail::Run() {
     behind = false;
     for (size_t i = 0; i < followers_.size(); ++i) {
       if (!followers_[i].behind) continue;
-      const Status read = Read(static_cast<int32_t>(i));
+      Status read = Read(static_cast<int32_t>(i));
       if (!read.ok()) return read;
       behind = behind || followers_[i].behind;
     }

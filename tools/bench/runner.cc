@@ -97,7 +97,7 @@ Status Group::PrepareStore(const std::string& directory, const std::vector<const
     if (!job->reads_only()) continue;
     hooks_.note(fmt::format("{}: laying out {} if it is empty", job->name,
                             job->topic.empty() ? job->name : job->topic));
-    const Status laid_out = LayOut(*job, directory, hooks_.stop);
+    Status laid_out = LayOut(*job, directory, hooks_.stop);
     if (!laid_out.ok()) return laid_out;
     if (job->invalidate) DropFromPageCache(directory);
   }
