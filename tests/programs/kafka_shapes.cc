@@ -239,5 +239,5 @@ int Run(const std::string& data_dir, int round, bool killed) {
 
 int main(int argc, char** argv) {
   if (argc != 4) Die("usage: prog_kafka_shapes DATA_DIR ROUND clean|killed");
-  return Run(argv[1], std::atoi(argv[2]), std::string(argv[3]) == "killed");
+  return Run(argv[1], std::stoi(argv[2]), std::string(argv[3]) == "killed");
 }

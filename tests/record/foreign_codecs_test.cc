@@ -1,4 +1,4 @@
-// gzip, snappy and lz4, which other kProducers write: bytes made by hand and by other programs, and
+// gzip, snappy and lz4, which other producers write: bytes made by hand and by other programs, and
 // what each library writes.
 #include <zlib.h>
 
