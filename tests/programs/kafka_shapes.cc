@@ -110,7 +110,7 @@ Shape StatusShape(int number) {
 }
 
 const std::vector<ShapedTopic>& Topics() {
-  static const std::vector<ShapedTopic> topics = {
+  static const std::vector<ShapedTopic> kTopics = {
       {"plain", 2, {{"compression.type", "none"}, {"segment.bytes", "1048576"}}, 40000, PlainShape},
       {"zstd", 2, {{"segment.bytes", "65536"}}, 20000, PlainShape},
       {"headers", 1, {}, 1000, HeaderShape},
@@ -128,7 +128,7 @@ const std::vector<ShapedTopic>& Topics() {
        20000,
        StatusShape},
   };
-  return topics;
+  return kTopics;
 }
 
 [[noreturn]] void Die(const std::string& what) {
