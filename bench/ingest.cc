@@ -6,15 +6,10 @@
 //
 // The process and all its threads are bound to one processor. The kernel's own threads (the flush
 // behind a write) are not its to bind; their time is in nobody's account.
-#include <sched.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -22,6 +17,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include "bench/child.h"
 #include "bench/payloads.h"
 #include "bench/report.h"
 #include "bench/support.h"
@@ -64,27 +60,6 @@ const char* NameOf(PayloadKind kind) {
 }
 const char* NameOf(Compression compression) {
   return compression == Compression::zstd ? "zstd" : "none";
-}
-
-void BindTo(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<size_t>(cpu), &set);
-  // Threads that are made later inherit it.
-  if (sched_setaffinity(0, sizeof set, &set) != 0) {
-    GiveUp("this process cannot be bound to processor " + std::to_string(cpu));
-  }
-}
-
-// Every thread that the process has by now; those that the kernel makes for a ring do not inherit.
-void BindThreads(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<size_t>(cpu), &set);
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
-    const int thread = std::stoi(entry.path().filename().native());
-    static_cast<void>(sched_setaffinity(thread, sizeof set, &set));  // it may have ended
-  }
 }
 
 // One run, in a process of its own: the peak of its memory is its own, too.
@@ -161,7 +136,7 @@ void Ingest::Watch(double now) {
   if (now < next_mark_) return;
   next_mark_ = now + 1;
   curve_.push_back(durable_);
-  BindThreads(options_.cpu);
+  BindThreadsToProcessor(options_.cpu);
 }
 
 Json Ingest::Run() {
@@ -208,30 +183,12 @@ Json Ingest::Run() {
           {"durable_records_each_second", curve}};
 }
 
-Json RunInChild(const Options& options, Compression compression, PayloadKind kind) {
+Json RunAlone(const Options& options, Compression compression, PayloadKind kind) {
   const ScratchDir scratch(options.dir);
-  std::array<int, 2> ends{};
-  if (pipe(ends.data()) != 0) GiveUp("pipe");
-  const pid_t child = fork();
-  if (child < 0) GiveUp("fork");
-  if (child == 0) {
-    close(ends[0]);
-    BindTo(options.cpu);
-    const std::string text = Ingest(options, compression, kind, scratch.Sub("store")).Run().dump();
-    const bool told = write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    _exit(told ? 0 : 1);
-  }
-  close(ends[1]);
-  std::string text;
-  std::array<char, 4096> buffer{};
-  for (ssize_t count = 0; (count = read(ends[0], buffer.data(), buffer.size())) > 0;) {
-    text.append(buffer.data(), static_cast<size_t>(count));
-  }
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) GiveUp("a run has failed");
-  return Json::parse(text);
+  return RunInChild([&] {
+    BindToProcessor(options.cpu);
+    return Ingest(options, compression, kind, scratch.Sub("store")).Run();
+  });
 }
 
 void Print(const Json& run, bool curve) {
@@ -271,7 +228,7 @@ void Run(const Options& options) {
       if (options.compression != "both" && options.compression != NameOf(compression)) continue;
       for (const PayloadKind kind : kKinds) {
         if (options.payload != "all" && options.payload != NameOf(kind)) continue;
-        const Json run = RunInChild(options, compression, kind);
+        const Json run = RunAlone(options, compression, kind);
         if (!options.json) Print(run, options.curve);
         rates[fmt::format("{}, {}", NameOf(compression), NameOf(kind))].Add(
             run["records_per_s"].get<double>() / 1e6);

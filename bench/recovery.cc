@@ -5,9 +5,6 @@
 // A process of its own fills the log to its size, goes on until the journal holds three tenths of
 // what it can, and kills itself with SIGKILL; then the store is opened here. The two stores take
 // turns. The page cache is dropped before each opening where that is allowed.
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -21,6 +18,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include "bench/child.h"
 #include "bench/payloads.h"
 #include "bench/report.h"
 #include "bench/support.h"
@@ -98,25 +96,6 @@ std::unique_ptr<Engine> OpenAfterKill(const std::string& folder, double* start) 
   }
 }
 
-void FillAndKill(const std::string& folder, uint64_t log_bytes) {
-  const pid_t child = fork();
-  if (child < 0) GiveUp("fork");
-  if (child == 0) FillAndDie(folder, log_bytes);
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) GiveUp("filling a store has failed");
-}
-
-// Whether it was allowed.
-bool DropPageCache() {
-  sync();
-  const int descriptor = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-  if (descriptor < 0) return false;
-  const bool dropped = write(descriptor, "3", 1) == 1;
-  close(descriptor);
-  return dropped;
-}
-
 struct StoreResult {
   std::string name;
   std::string folder;
@@ -183,7 +162,7 @@ void Run(const Options& options) {
   for (int round = 0; round < options.rounds; ++round) {
     for (size_t i = 0; i < stores.size(); ++i) {
       stores[i].folder = scratch.Sub(stores[i].name);
-      FillAndKill(stores[i].folder, sizes[i]);
+      RunUntilKilled([&] { FillAndDie(stores[i].folder, sizes[i]); });
       cold = DropPageCache() && cold;
       OpenOnce(&stores[i]);
     }

@@ -17,7 +17,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
-#include "bench/peers/child.h"
+#include "bench/child.h"
 #include "bench/peers/peer.h"
 #include "bench/peers/results.h"
 #include "bench/peers/works.h"

@@ -8,8 +8,8 @@
 
 #include <fmt/core.h>
 
+#include "bench/child.h"
 #include "bench/device.h"
-#include "bench/peers/child.h"
 #include "bench/peers/results.h"
 #include "bench/peers/works.h"
 #include "bench/support.h"

@@ -1,7 +1,7 @@
 // a, b and c: appending.
 #include <fmt/core.h>
 
-#include "bench/peers/child.h"
+#include "bench/child.h"
 #include "bench/peers/results.h"
 #include "bench/peers/works.h"
 #include "bench/support.h"

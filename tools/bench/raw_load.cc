@@ -113,11 +113,12 @@ Status RawLoad::Run(const RunWindow& window, Meter* write) {
     busy = false;
     for (Block& block : blocks) {
       if (block.ended && block.begun_ns != 0) {
-        if (block.operation.result < 0 && failed.ok()) {
+        if (block.operation.result >= 0) {
+          write->Completed(block.begun_ns, NowNs(), 1, state.job.record_size.least);
+        } else if (failed.ok()) {
           const auto error = static_cast<int>(-block.operation.result);
           failed = Error(ErrorCode::io_error, state.path + ": writing a block", error);
         }
-        write->Completed(block.begun_ns, NowNs(), 1, state.job.record_size.least);
         block.begun_ns = 0;
       }
       if (block.ended && failed.ok() && !budget.Over(NowNs())) {
