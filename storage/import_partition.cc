@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "storage/cleaned_segment.h"
@@ -12,6 +13,9 @@ namespace {
 constexpr uint64_t kSurveyBytes = uint64_t{1} << 20;
 // Not more than this waits for a flush.
 constexpr uint64_t kImportFlushBytes = uint64_t{8} << 20;
+// A gap is no longer than this in a log that Kafka has written, by far: a million records a second
+// for twelve days. What names a higher offset is not of that log.
+constexpr int64_t kMostFreeOffsets = int64_t{1} << 40;
 
 }  // namespace
 
@@ -106,6 +110,12 @@ Status PartitionImport::CopyBatch(io::File& log, const SurveyedBatch& batch) {
 
 // Offsets that hold nothing up to this one, if it is further than what was copied.
 Status PartitionImport::FillHole(int64_t end_offset) {
+  if (end_offset - *next_offset_ > kMostFreeOffsets) {
+    return Error(ErrorCode::invalid_argument,
+                 source_.folder + ": nothing stands at the offsets " +
+                     std::to_string(*next_offset_) + " to " + std::to_string(end_offset) +
+                     ", more than a log can have freed: move away what begins behind them");
+  }
   while (*next_offset_ < end_offset) {
     constexpr int64_t kMostOffsets = std::numeric_limits<int32_t>::max();
     const int64_t end = std::min(end_offset, *next_offset_ + kMostOffsets);

@@ -233,6 +233,16 @@ TEST_F(ImportTest, AHoleMayBeLargerThanABatchCanTakeUp) {
   EXPECT_EQ(ReadOffsets("t"), (std::vector<int64_t>{0, kFar}));
 }
 
+// Empty batches for all of it would fill the disk.
+TEST_F(ImportTest, AHoleThatNoLogHasIsRefused) {
+  constexpr int64_t kFar = std::numeric_limits<int64_t>::max() - 10;
+  MakePartition("t-0", {{0, {BatchAt(0, 1)}}, {kFar, {}}});
+  ExpectRefused(ErrorCode::invalid_argument, "t-0: nothing stands at the offsets 1 to");
+  std::filesystem::remove(storage::SegmentPath(logs_ + "/t-0", kFar, storage::SegmentFile::log));
+  Import();
+  ExpectInOrderOnDisk();
+}
+
 TEST_F(ImportTest, WhatKafkaHasGivenUpStaysGivenUp) {
   MakePartition("t-0", {{0, {BatchAt(0, 10)}}, {10, {BatchAt(10, 10), BatchAt(20, 10)}}});
   MakePartition("t-1", {{100, {BatchAt(100, 5)}}});
