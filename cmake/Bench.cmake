@@ -40,8 +40,8 @@ foreach(source IN LISTS bench_mains)
 endforeach()
 
 # bench/peers/: bench_peers, which holds Tidemark against other stores. A store whose library is not
-# here is left out; tools/install_packages.sh peers installs them all. bench_mqtt_load,
-# the load for servers, needs nothing of the project.
+# here is left out; tools/install_packages.sh peers installs them all. bench_mqtt_load is
+# the load for servers.
 set(peers_root "${PROJECT_SOURCE_DIR}/bench/peers")
 file(GLOB peers_sources CONFIGURE_DEPENDS "${peers_root}/*.cc")
 list(FILTER peers_sources EXCLUDE REGEX "/mqtt_[a-z]*\\.cc$")
@@ -74,4 +74,4 @@ endwhile()
 
 add_executable(bench_mqtt_load "${peers_root}/mqtt_load.cc" "${peers_root}/mqtt_packets.cc")
 tidemark_setup(bench_mqtt_load)
-target_link_libraries(bench_mqtt_load PRIVATE CLI11::CLI11 fmt::fmt)
+target_link_libraries(bench_mqtt_load PRIVATE ${bench_libs})

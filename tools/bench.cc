@@ -57,12 +57,10 @@ Result<std::vector<Job>> JobsOf(const BenchCommand& command) {
   for (const std::string& path : command.job_files) {
     const auto text = ReadJobFile(path);
     if (!text.ok()) return text.error();
-    const auto of_file = ParseJobFile(path, *text);
+    auto of_file = ParseJobFile(path, *text);
     if (!of_file.ok()) return of_file.error();
-    if (!jobs.empty()) jobs.push_back(of_file->front());
-    const bool first = jobs.empty();
-    if (!first) jobs.back().stonewall = true;  // one file after the other
-    jobs.insert(jobs.end(), of_file->begin() + (first ? 0 : 1), of_file->end());
+    if (!jobs.empty()) of_file->front().stonewall = true;  // one file after the other
+    jobs.insert(jobs.end(), of_file->begin(), of_file->end());
   }
   if (command.job_files.empty()) jobs.emplace_back();
   for (Job& job : jobs) {

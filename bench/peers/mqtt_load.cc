@@ -12,7 +12,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,9 +19,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
 #include <deque>
 #include <memory>
 #include <string>
@@ -34,6 +30,7 @@
 #include <fmt/core.h>
 
 #include "bench/peers/mqtt_packets.h"
+#include "bench/support.h"
 
 namespace tidemark::bench {
 namespace {
@@ -48,27 +45,8 @@ struct Options {
   int topics = 100;
 };
 
-[[noreturn]] void GiveUp(const std::string& why) {
-  (void)std::fprintf(stderr, "bench_mqtt_load: %s\n", why.c_str());
-  std::exit(1);
-}
 [[noreturn]] void GiveUpWithErrno(const char* what) {
   GiveUp(std::string(what) + ": " + std::generic_category().message(errno));
-}
-
-double NowSeconds() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 // --- a connection

@@ -197,11 +197,7 @@ constexpr std::array<JobKey, 30> kKeys = {{
      [](const Job& job) { return GetNamed(kWorks, job.rw); }},
     {"recordsize", "BYTES[-BYTES]", "Size of a value, or a range of sizes; of raw work, a block's",
      [](Job& job, std::string_view text) { return Put(ParseSizeRange(text), &job.record_size); },
-     [](const Job& job) {
-       const SizeRange& range = job.record_size;
-       return range.least == range.most ? fmt::format("{}", range.least)
-                                        : fmt::format("{}-{}", range.least, range.most);
-     }},
+     [](const Job& job) { return ToText(job.record_size); }},
     {"keys", "N", "So many different keys; 0: records without one",
      [](Job& job, std::string_view text) {
        return Put(ParseWhole(text, 0, kMostCount), &job.keys);
@@ -347,6 +343,11 @@ const char* NameOf(Work rw) {
     if (candidate.value == rw) return candidate.name;
   }
   return "";
+}
+
+std::string ToText(const SizeRange& range) {
+  return range.least == range.most ? fmt::format("{}", range.least)
+                                   : fmt::format("{}-{}", range.least, range.most);
 }
 
 Status SetKey(Job& job, std::string_view key, std::string_view value) {

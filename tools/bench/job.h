@@ -87,5 +87,7 @@ Status SetKey(Job& job, std::string_view key, std::string_view value);
 Status CheckJob(const Job& job);
 
 const char* NameOf(Work rw);
+// "100", "1024-4096"
+std::string ToText(const SizeRange& range);
 
 }  // namespace tidemark::tools

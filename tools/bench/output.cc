@@ -73,10 +73,7 @@ std::string StreamText(const StreamResult& stream) {
 std::string JobTitle(const JobResult& result, size_t group) {
   const Job& job = result.job;
   const char* through = job.raw() ? "the device" : (result.core ? "the core" : "threads");
-  std::string records = job.workload;
-  for (const JobKey& key : JobKeys()) {
-    if (records.empty() && std::string_view(key.name) == "recordsize") records = key.get(job);
-  }
+  const std::string records = job.workload.empty() ? ToText(job.record_size) : job.workload;
   return fmt::format("{}: (groupid={}, jobs={}): {}: rw={}, records={}, iodepth={}, through {}\n",
                      job.name, group, job.numjobs,
                      result.outcome.ok() ? "ok" : result.outcome.error().ToString(), NameOf(job.rw),

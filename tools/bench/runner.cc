@@ -1,7 +1,5 @@
 #include "tools/bench/runner.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -19,15 +17,6 @@
 
 namespace tidemark::tools {
 namespace {
-
-CpuUse ProcessCpu() {
-  rusage use{};
-  (void)getrusage(RUSAGE_SELF, &use);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return {seconds(use.ru_utime), seconds(use.ru_stime)};
-}
 
 std::vector<std::string> StreamsOf(Work rw) {
   switch (rw) {
@@ -227,8 +216,7 @@ GroupResult Group::Gather() const {
     for (const auto& clone : clones_) {
       if (clone->job != &job) continue;
       if (of_job.outcome.ok()) of_job.outcome = clone->outcome;
-      of_job.cpu.user_s += clone->cpu.user_s;
-      of_job.cpu.system_s += clone->cpu.system_s;
+      of_job.cpu += clone->cpu;
       for (size_t i = 0; i < clone->meters.size(); ++i) {
         const Meter& meter = *clone->meters[i];
         StreamResult& stream = of_job.streams[i];
@@ -265,7 +253,7 @@ Result<GroupResult> Group::Run() {
   if (!closed.ok()) return closed.error();
   GroupResult result = Gather();
   result.elapsed_ns = end_ns - window_.start_ns;
-  result.cpu = {cpu_after.user_s - cpu_before.user_s, cpu_after.system_s - cpu_before.system_s};
+  result.cpu = cpu_after - cpu_before;
   for (const auto& [name, device] : devices) {
     result.devices.push_back(
         {name, device.first.missing(), device.first.BytesWritten() - device.second});

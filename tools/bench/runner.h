@@ -11,15 +11,11 @@
 #include <vector>
 
 #include "tidemark/engine.h"
+#include "tools/bench/cpu_use.h"
 #include "tools/bench/job.h"
 #include "tools/bench/latency_histogram.h"
 
 namespace tidemark::tools {
-
-struct CpuUse {
-  double user_s = 0;
-  double system_s = 0;
-};
 
 // Of all threads of a job, in one direction ("append", "read", "write").
 struct StreamResult {

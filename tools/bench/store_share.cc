@@ -1,20 +1,11 @@
 #include "tools/bench/store_share.h"
 
-#include <sys/resource.h>
+#include <type_traits>
 
 #include "tools/bench/store.h"
 
 namespace tidemark::tools {
 namespace {
-
-CpuUse ThreadCpu() {
-  rusage use{};
-  (void)getrusage(RUSAGE_THREAD, &use);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return {seconds(use.ru_utime), seconds(use.ru_stime)};
-}
 
 // The part of a thread between the line and its end, with its processor time.
 template <typename Work>
@@ -24,8 +15,7 @@ void RunFromTheLine(StartLine& line, Clone* clone, const Work& work) {
   if (line.called_off || !clone->outcome.ok()) return;
   const CpuUse before = ThreadCpu();
   clone->outcome = work();
-  const CpuUse after = ThreadCpu();
-  clone->cpu = {after.user_s - before.user_s, after.system_s - before.system_s};
+  clone->cpu = ThreadCpu() - before;
 }
 
 template <typename Load>
