@@ -39,9 +39,11 @@ class Request {
   virtual void Stir(std::span<Partition* const> /*moved*/) {}
 };
 
-// Requests on topics are done at once: the response to "list_topics", "describe_topic",
-// "create_topic", "alter_topic" or "delete_topic"; nullopt when `head` asks for none of them.
+// What is done at once: the response to "list_topics", "describe_topic" or "alter_topic"; nullopt
+// when `head` asks for none of them.
 std::optional<Json> AnswerTopicRequest(Engine& engine, const std::string& name, const Json& head);
+// "create_topic" and "delete_topic"; nullptr when `name` is neither.
+std::unique_ptr<Request> MakeTopicRequest(Engine& engine, const std::string& name, Json head);
 
 Result<std::unique_ptr<Request>> MakeProduceRequest(RequestContext& context, Message message);
 Result<std::unique_ptr<Request>> MakeFetchRequest(RequestContext& context, const Json& head);

@@ -41,6 +41,7 @@ Json RequestQueue::AnswerHello(const Json& head) {
 Result<std::unique_ptr<Request>> RequestQueue::MakeRequest(Slot& slot, const std::string& name) {
   if (name == "produce") return MakeProduceRequest(context_, std::move(slot.message));
   if (name == "fetch") return MakeFetchRequest(context_, slot.message.head);
+  if (auto request = MakeTopicRequest(context_.engine, name, slot.message.head)) return request;
   auto request = MakeCursorRequest(context_.engine, name, slot.message.head);
   if (!request.ok() || *request != nullptr) return request;
   return Error(ErrorCode::unsupported, "the request '" + name + "' is not known");

@@ -124,20 +124,57 @@ Result<Json> Alter(Engine& engine, const Json& head) {
   return Json{{"ok", true}};
 }
 
-Result<Json> Delete(Engine& engine, const Json& head) {
+Status BeginDeletion(Engine& engine, const Json& head) {
   const Status fields = CheckFields(head, {"request", "topic"});
   if (!fields.ok()) return fields.error();
   const auto topic = FindRequestedTopic(engine, head);
   if (!topic.ok()) return topic.error();
   const std::string name = (*topic)->name();  // the engine may drop its own
-  const Status done = engine.DeleteTopic(name);
-  if (!done.ok()) return done.error();
-  return Json{{"ok", true}};
+  return engine.DeleteTopic(name);
 }
 
 Json ResponseOf(Result<Json> result) {
   return result.ok() ? std::move(*result) : ErrorResponse(result.error());
 }
+
+// Waits while a topic of the same name is still being deleted.
+class CreateRequest : public Request {
+ public:
+  CreateRequest(Engine& engine, Json head) : engine_(engine), head_(std::move(head)) {}
+
+  std::optional<Message> Advance() override {
+    auto created = Create(engine_, head_);
+    if (!created.ok() && created.error().code() == ErrorCode::busy) return std::nullopt;
+    return Message{ResponseOf(std::move(created)), {}};
+  }
+
+ private:
+  Engine& engine_;
+  Json head_;
+};
+
+// Answered when the topic cannot come back and its files are gone.
+class DeleteRequest : public Request {
+ public:
+  DeleteRequest(Engine& engine, Json head) : engine_(engine), head_(std::move(head)) {}
+
+  std::optional<Message> Advance() override {
+    if (!begun_) {
+      begun_ = true;
+      const Status begun = BeginDeletion(engine_, head_);
+      if (!begun.ok()) return Message{ErrorResponse(begun.error()), {}};
+    }
+    if (!engine_.deletions_pending()) return Message{Json{{"ok", true}}, {}};
+    const Status health = engine_.health();
+    if (!health.ok()) return Message{ErrorResponse(health.error()), {}};
+    return std::nullopt;
+  }
+
+ private:
+  Engine& engine_;
+  Json head_;
+  bool begun_ = false;
+};
 
 }  // namespace
 
@@ -170,10 +207,14 @@ std::optional<Json> AnswerTopicRequest(Engine& engine, const std::string& name, 
     return Json{{"ok", true}, {"topics", ListTopics(engine)}};
   }
   if (name == "describe_topic") return ResponseOf(Describe(engine, head));
-  if (name == "create_topic") return ResponseOf(Create(engine, head));
   if (name == "alter_topic") return ResponseOf(Alter(engine, head));
-  if (name == "delete_topic") return ResponseOf(Delete(engine, head));
   return std::nullopt;
+}
+
+std::unique_ptr<Request> MakeTopicRequest(Engine& engine, const std::string& name, Json head) {
+  if (name == "create_topic") return std::make_unique<CreateRequest>(engine, std::move(head));
+  if (name == "delete_topic") return std::make_unique<DeleteRequest>(engine, std::move(head));
+  return nullptr;
 }
 
 }  // namespace tidemark::tools

@@ -60,9 +60,29 @@ alone_and_beside_serve topics
 "$tidemark" topic create --data "$work/new" first
 expect "first" "$("$tidemark" topic list --data "$work/new" | awk 'NR > 1 { print $1 }')"
 
+# A deletion is answered when it is done, however busy the gateway is: a topic of the same name can
+# be made at once.
+again_and_again() {
+  "$tidemark" topic create --data "$data" again --partitions 20
+  echo reading | "$tidemark" produce --data "$data" again 2>/dev/null
+  "$tidemark" topic delete --data "$data" again
+}
+make_small_store "$work/served"
+start_serve "$work/served"
+data=$work/served
+"$tidemark" topic create --data "$data" load
+"$tidemark" datagen thermometers --data "$data" --topic load --rate 0 --count 400000 2>/dev/null &
+load=$!
+for _ in $(seq 15); do again_and_again; done
+wait "$load" || fail "the load has failed"
+stop_serve
+
 # What was done beside a serve is there when that was killed.
 make_small_store "$work/killed"
+"$tidemark" topic create --data "$work/killed" removed
 start_serve "$work/killed"
 "$tidemark" topic create --data "$work/killed" kept --partitions 2
+"$tidemark" topic delete --data "$work/killed" removed
 stop_serve KILL 137
 expect "2" "$("$tidemark" topic list --data "$work/killed" | awk '$1 == "kept" { print $2 }')"
+expect "" "$("$tidemark" topic list --data "$work/killed" | awk '$1 == "removed" { print $2 }')"
