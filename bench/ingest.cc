@@ -143,11 +143,10 @@ Json Ingest::Run() {
   const double cpu_before = CpuSeconds();
   start_ = NowSeconds();
   next_mark_ = start_;
-  while (durable_ < options_.records) {
+  while (appended_ < options_.records) {
     const uint64_t busy_before = busy_;
-    if (appended_ < options_.records) AppendSome();
-    const bool waits = busy_ != busy_before || appended_ == options_.records;
-    const auto moved = engine_->Poll(std::chrono::milliseconds(waits ? 10 : 0));
+    AppendSome();
+    const auto moved = engine_->Poll(std::chrono::milliseconds(busy_ != busy_before ? 10 : 0));
     for (Partition* partition : moved) {
       int64_t& end = durable_ends_[static_cast<size_t>(partition->index())];
       durable_ += static_cast<uint64_t>(partition->durable_end_offset() - end);
@@ -155,7 +154,8 @@ Json Ingest::Run() {
     }
     Watch(NowSeconds());
   }
-  const double durable_seconds = NowSeconds() - start_;
+  // All of them are durable, and packed, at its end. (To wait for that before would be to measure
+  // flush.ms: nothing but the clock makes the last few due.)
   Must(engine_->Close());
   const double seconds = NowSeconds() - start_;
   const double cpu_seconds = CpuSeconds() - cpu_before;
@@ -167,7 +167,6 @@ Json Ingest::Run() {
           {"payload", NameOf(kind_)},
           {"records", options_.records},
           {"records_per_s", records / seconds},
-          {"records_per_s_until_durable", records / durable_seconds},
           {"records_per_cpu_s", records / cpu_seconds},
           {"cpu_share", cpu_seconds / seconds},
           {"busy", busy_},
@@ -194,12 +193,11 @@ Json RunAlone(const Options& options, Compression compression, PayloadKind kind)
 void Print(const Json& run, bool curve) {
   constexpr double kMiB = 1 << 20;
   fmt::print(
-      "{:<5} {:<13} {:>6.2f} M/s  {:>6.2f} M/s until durable  {:>6.2f} M per cpu s "
+      "{:<5} {:<13} {:>6.2f} M/s  {:>6.2f} M per cpu s "
       "(share {:.2f})\n",
       run["compression"].get<std::string>(), run["payload"].get<std::string>(),
-      run["records_per_s"].get<double>() / 1e6,
-      run["records_per_s_until_durable"].get<double>() / 1e6,
-      run["records_per_cpu_s"].get<double>() / 1e6, run["cpu_share"].get<double>());
+      run["records_per_s"].get<double>() / 1e6, run["records_per_cpu_s"].get<double>() / 1e6,
+      run["cpu_share"].get<double>());
   fmt::print(
       "      bytes per record: encoded {:.1f}, journal {:.1f}, log {:.1f}; busy {} times, "
       "{} commits, {} checkpoints\n",
