@@ -47,11 +47,9 @@ void ReaderCore::Restart() {
   batch_ = {};
 }
 
-// What is buffered belongs to the segment: no position in another one may find it.
 void ReaderCore::ForgetSegment() {
   segment_.reset();
   file_position_.reset();
-  buffer_.clear();
   offset_hint_.reset();
   time_hint_.reset();
   damage_.clear();

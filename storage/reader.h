@@ -35,6 +35,13 @@ class ReaderCore {
   // Work on the loop or the worker, and what it leaves behind. Outlives a reader that is destroyed
   // meanwhile.
   struct Pending;
+  // A batch that was checked and opened, and whose bytes are still in buffer_ or decompressed_.
+  struct Kept {
+    std::weak_ptr<OpenSegment> segment;
+    record::BatchHeader header;
+    uint64_t position = 0;
+    RecordRange::Encoded records;
+  };
   enum class Step { again, batch, pending, at_end };
 
   Result<Step> TakeStep();
@@ -48,9 +55,12 @@ class ReaderCore {
   Result<Step> Deliver(const record::BatchHeader& header, base::ByteSpan bytes);
   Step MeetDamage(const std::string& cause);
   Result<Step> LeaveSegment();
+  bool KeepsWanted() const;
+  Step HandOut(const Kept& kept);
   void LookUp();
   void UseHints();
   void BeginAtOffsetHint();
+  bool BeginsAhead(size_t above) const;
   Step DropOffsetHint();
   Step DropTimeHint();
   bool HintNames(const record::BatchHeader& header) const;
@@ -87,9 +97,14 @@ class ReaderCore {
   // Entries of its indexes by which the search came here, until the batches have borne them out.
   std::optional<size_t> offset_hint_;
   std::optional<size_t> time_hint_;
-  int64_t search_begin_ = 0;       // the position at which it had begun
-  std::vector<std::byte> buffer_;  // its bytes from buffer_begin_ on
+  bool is_ahead_ = false;     // the offset's entry may name a batch behind the one that is wanted
+  int64_t search_begin_ = 0;  // the position at which it had begun
+  uint64_t first_read_bytes_ = 0;  // what the search needs by the index; 0: not known
+  std::vector<std::byte> buffer_;  // bytes of buffered_segment_ from buffer_begin_ on
   uint64_t buffer_begin_ = 0;
+  // Not a shared_ptr: a reader that has gone elsewhere holds no file open.
+  std::weak_ptr<OpenSegment> buffered_segment_;
+  std::optional<Kept> kept_;
   std::vector<std::byte> decompressed_;
   std::vector<std::byte> tail_batch_;
   record::Compressor compressor_;

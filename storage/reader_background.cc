@@ -12,6 +12,7 @@ ReaderCore::Step ReaderCore::ReadInBackground(uint64_t bytes) {
   pending_->context = &context_;
   pending_->position = *file_position_;
   pending_->segment = segment_;
+  kept_.reset();  // its bytes are overwritten
   pending_->buffer = std::move(buffer_);
   buffer_.clear();
   pending_->buffer.resize(std::min(bytes, segment_->log_bytes - *file_position_));
@@ -100,6 +101,7 @@ Result<ReaderCore::Step> ReaderCore::TakePending() {
   const bool shorter = static_cast<uint64_t>(result) < buffer_.size();
   buffer_.resize(static_cast<size_t>(result));
   buffer_begin_ = pending->position;
+  buffered_segment_ = pending->segment;
   // Somebody has cut the file: what is there now is all there is.
   if (shorter) pending->segment->log_bytes = buffer_begin_ + buffer_.size();
   return Step::again;

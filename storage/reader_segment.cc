@@ -9,8 +9,12 @@
 namespace tidemark::storage {
 namespace {
 
-// One read of a segment: several batches at once when a log is read in order.
-constexpr uint64_t kReadBytes = uint64_t{256} << 10;
+// One read of a segment: two batches at once when a log is read in order, and what follows them.
+constexpr uint64_t kReadBytes = 2 * (uint64_t{kRunBytes} + (uint64_t{4} << 10));
+// A search by offset begins with the batch that the index names behind its place where so much lies
+// between the two entries: the batches there are large, and to pass over one costs as much as to
+// read the wanted one.
+constexpr int32_t kAheadBytes = int32_t{32} << 10;
 
 }  // namespace
 
@@ -40,8 +44,18 @@ ReaderCore::Step ReaderCore::UseSegment(int64_t base_offset, SegmentEntry& entry
   }
   segment_ = entry.opened;
   compactions_ = partition_.compactions;
-  if (!file_position_) LookUp();
+  if (file_position_) return Step::again;
+  if (KeepsWanted()) {
+    chain_ = OffsetChain(kept_->header.base_offset);
+    return HandOut(*kept_);
+  }
+  LookUp();
   return Step::again;
+}
+
+bool ReaderCore::KeepsWanted() const {
+  return kept_ && !wanted_timestamp_ms_ && kept_->segment.lock() == segment_ &&
+         kept_->header.base_offset <= position_ && position_ <= kept_->header.last_offset();
 }
 
 // --- The index, which is a hint ---
@@ -71,11 +85,33 @@ void ReaderCore::UseHints() {
     return entry.relative_offset <= relative;
   });
   offset_hint_.reset();
-  if (above != offsets.begin()) offset_hint_ = static_cast<size_t>(above - offsets.begin()) - 1;
+  const auto index = static_cast<size_t>(above - offsets.begin());
+  is_ahead_ = BeginsAhead(index);
+  if (is_ahead_) {
+    offset_hint_ = index;
+  } else if (index > 0) {
+    offset_hint_ = index - 1;
+  }
   BeginAtOffsetHint();
+  // Up to the header behind the batch that the entry above names.
+  if (index + 1 < offsets.size()) {
+    first_read_bytes_ = static_cast<uint64_t>(offsets[index + 1].position) - *file_position_ +
+                        record::kBatchHeaderBytes;
+  }
+}
+
+// `above`: the first entry that names an offset above the wanted one.
+bool ReaderCore::BeginsAhead(size_t above) const {
+  const auto offsets = segment_->offsets.entries();
+  if (wanted_timestamp_ms_ || above == offsets.size()) return false;
+  const int32_t floor = above == 0 ? 0 : offsets[above - 1].position;
+  const bool is_named =
+      above > 0 && offsets[above - 1].relative_offset == search_begin_ - segment_->base_offset;
+  return !is_named && offsets[above].position - floor >= kAheadBytes;
 }
 
 void ReaderCore::BeginAtOffsetHint() {
+  first_read_bytes_ = 0;
   file_position_ = 0;
   if (offset_hint_)
     file_position_ = static_cast<uint64_t>(segment_->offsets.entries()[*offset_hint_].position);
@@ -85,6 +121,7 @@ void ReaderCore::BeginAtOffsetHint() {
 
 // The batch that the offset index has led to is not there: from the entry before it on.
 ReaderCore::Step ReaderCore::DropOffsetHint() {
+  is_ahead_ = false;
   if (*offset_hint_ == 0) {
     offset_hint_.reset();
   } else {
@@ -126,7 +163,9 @@ bool ReaderCore::CheckTimeHint(const record::BatchHeader& header) {
 // --- Batch by batch ---
 
 base::ByteSpan ReaderCore::Buffered(uint64_t position) const {
-  if (position < buffer_begin_ || position >= buffer_begin_ + buffer_.size()) return {};
+  const bool is_there = position >= buffer_begin_ && position < buffer_begin_ + buffer_.size() &&
+                        buffered_segment_.lock() == segment_;
+  if (!is_there) return {};
   return base::ByteSpan(buffer_).subspan(position - buffer_begin_);
 }
 
@@ -136,7 +175,10 @@ Result<ReaderCore::Step> ReaderCore::StepInBuffer() {
   const uint64_t left = segment_->log_bytes - position;
   if (left < record::kBatchHeaderBytes) return MeetDamage("the file ends within a batch's header");
   const base::ByteSpan bytes = Buffered(position);
-  if (bytes.size() < record::kBatchHeaderBytes) return ReadInBackground(kReadBytes);
+  if (bytes.size() < record::kBatchHeaderBytes) {
+    const uint64_t known = std::exchange(first_read_bytes_, 0);
+    return ReadInBackground(known == 0 ? kReadBytes : std::min(known, kReadBytes));
+  }
   const auto header = record::DecodeBatchHeader(bytes);
   if (!header) return MeetDamage(header.error().message());
   const uint64_t total = header->total_bytes();
@@ -175,6 +217,8 @@ ReaderCore::Step ReaderCore::MeetDamage(const std::string& cause) {
 Result<ReaderCore::Step> ReaderCore::TakeBatch(const record::BatchHeader& header,
                                                base::ByteSpan bytes) {
   if (time_hint_ && !CheckTimeHint(header)) return DropTimeHint();
+  // Small ones stand before it, of which one may hold what is wanted.
+  if (offset_hint_ && is_ahead_ && header.base_offset > position_) return DropOffsetHint();
   const bool below = header.last_offset() < position_;
   if (!below && header.base_offset > position_) {
     // By the index a search has come here, not over a hole.
@@ -196,24 +240,34 @@ Result<ReaderCore::Step> ReaderCore::TakeBatch(const record::BatchHeader& header
 
 Result<ReaderCore::Step> ReaderCore::Deliver(const record::BatchHeader& header,
                                              base::ByteSpan bytes) {
+  kept_.reset();  // its bytes may be overwritten
   auto opened = record::OpenCheckedBatch(header, bytes, record::kMaxDecompressedBatchBytes,
                                          &compressor_, &decompressed_);
   if (!opened && opened.error().code() == ErrorCode::corrupt)
     return SearchBehindDamage(opened.error().message());
-  chain_.Take(header);
-  file_position_ = *file_position_ + header.total_bytes();
   if (!opened) {  // whole, but there is no memory to decompress it: told, and passed over at the
                   // next call
+    chain_.Take(header);
+    file_position_ = *file_position_ + header.total_bytes();
     position_ = header.next_offset();
     return opened.error();
   }
-  RecordRange::Encoded records = opened->encoded();
+  kept_ = Kept{segment_, header, *file_position_, opened->encoded()};
+  return HandOut(*kept_);
+}
+
+// What of it is at or behind the reader's position, and as new as is wanted.
+ReaderCore::Step ReaderCore::HandOut(const Kept& kept) {
+  const record::BatchHeader& header = kept.header;
+  chain_.Take(header);
+  file_position_ = kept.position + header.total_bytes();
+  RecordRange::Encoded records = kept.records;
   records.first_offset = position_;
   position_ = header.next_offset();
   if (!FindWanted(&records)) return Step::again;
   // Of a control batch, which says how a transaction ended, nobody is shown a record.
   if (!header.control()) batch_.records = RecordRange(records);
-  batch_.encoded = base::AsText(bytes);
+  batch_.encoded = base::AsText(Buffered(kept.position).first(header.total_bytes()));
   batch_.record_count = header.record_count;
   batch_.next_offset = position_;
   return Step::batch;
