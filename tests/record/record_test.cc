@@ -113,6 +113,40 @@ TEST(CheckRecordsTest, SummarisesWhatItSaw) {
   EXPECT_EQ(summary->max_timestamp_offset_delta, 4);
 }
 
+// Where others follow it a record is decoded in a faster way than at the end of a batch; both must
+// find the same in it.
+TEST(CheckRecordsTest, JudgesARecordAlikeWhereverItStands) {
+  const std::vector<Header> headers = {{"mqtt.client", "thermo-0017"}, {"", std::nullopt}};
+  const std::vector<Record> records = {
+      {"sensors/thermo-0017", R"({"t":21.37,"h":48.2})", 0, headers},
+      {std::nullopt, std::nullopt, 0, {}},
+      {"k", "", 0, {}},
+      {std::nullopt, std::string_view("v"), 0, std::span(headers).first(1)},
+  };
+  const std::vector<std::byte> follower = Encode({"key", std::string(100, 'v'), 0, {}}, 0, 2'000);
+  for (const Record& record : records) {
+    for (const auto& [timestamp, offset] :
+         std::vector<std::pair<int64_t, int32_t>>{{0, 0}, {-70'000, 1'000}, {kMinInt64, 64}}) {
+      const std::vector<std::byte> whole = Encode(record, timestamp, offset);
+      const size_t prefix = static_cast<uint8_t>(whole[0]) < 0x80 ? 1 : 2;
+      for (size_t at = prefix; at < whole.size(); ++at) {
+        for (int value = 0; value < 256; ++value) {
+          std::vector<std::byte> bytes = whole;
+          bytes[at] = static_cast<std::byte>(value);
+          const auto alone = CheckRecords(bytes, 1, 1'999);
+          bytes.insert(bytes.end(), follower.begin(), follower.end());
+          const auto followed = CheckRecords(bytes, 2, 2'000);
+          ASSERT_EQ(alone.ok(), followed.ok()) << at << " " << value;
+          if (!alone.ok()) continue;
+          ASSERT_EQ(alone->last_offset_delta, followed->first_offset_delta) << at << " " << value;
+          ASSERT_EQ(std::max<int64_t>(alone->max_timestamp_delta, 0), followed->max_timestamp_delta)
+              << at << " " << value;
+        }
+      }
+    }
+  }
+}
+
 TEST(CheckRecordsTest, TimestampsMayAllBeNegative) {
   const auto summary = CheckRecords(Encode({}, kMinInt64, 2), 1, 2);
   ASSERT_TRUE(summary.ok());
