@@ -23,12 +23,34 @@ Status Consumer::Prepare(StoreClient& client) {
   if (!read.ok()) return read;
   positions_.clear();
   for (const Json& description : *partitions) {
-    Status added = AddPosition(description);
+    Status added = AddPosition(description, options_.start);
     if (!added.ok()) return added;
   }
+  known_partitions_ = static_cast<int64_t>(partitions->size());
   if (!positions_.empty()) return {};
   return Error(ErrorCode::unknown_topic, "topic '" + options_.topic + "' has no partition " +
                                              std::to_string(options_.partition.value_or(0)));
+}
+
+// Partitions that were added to the topic while it was read: whatever they hold came later than
+// what the caller began with.
+Status Consumer::TakeNewPartitions(StoreClient& client, int64_t count) {
+  if (!follows_all() || count <= known_partitions_) return {};
+  const auto topic = client.Ask(Json{{"request", "describe_topic"}, {"topic", options_.topic}});
+  if (!topic.ok()) return topic.error();
+  const auto partitions = topic->find("partitions");
+  if (partitions == topic->end() || !partitions->is_array()) return Strange("no partitions");
+  const bool by_time = options_.start.kind == StartOffset::Kind::timestamp;
+  const StartOffset start = by_time ? options_.start : StartOffset();
+  const int64_t known = std::exchange(known_partitions_, static_cast<int64_t>(partitions->size()));
+  for (const Json& description : *partitions) {
+    const auto partition = RequiredInteger(description, "partition");
+    if (!partition.ok()) return Strange("no offsets");
+    if (*partition < known) continue;
+    Status added = AddPosition(description, start);
+    if (!added.ok()) return added;
+  }
+  return {};
 }
 
 Status Consumer::ReadCursors(StoreClient& client) {
@@ -58,7 +80,7 @@ std::map<int32_t, int64_t> Consumer::positions() const {
   return positions;
 }
 
-Status Consumer::AddPosition(const Json& description) {
+Status Consumer::AddPosition(const Json& description, const StartOffset& start) {
   const auto partition = RequiredInteger(description, "partition");
   const auto log_start = RequiredInteger(description, "log_start_offset");
   const auto durable_end = RequiredInteger(description, "durable_end_offset");
@@ -67,7 +89,6 @@ Status Consumer::AddPosition(const Json& description) {
 
   Position position;
   position.partition = static_cast<int32_t>(*partition);
-  const StartOffset& start = options_.start;
   switch (start.kind) {
     case StartOffset::Kind::beginning:
       position.offset = *log_start;
@@ -135,6 +156,7 @@ Json Consumer::MakeRequest(bool wait) const {
     partitions.push_back(std::move(entry));
   }
   if (wait) request["wait"] = true;
+  if (follows_all()) request["known_partitions"] = known_partitions_;
   return request;
 }
 
@@ -153,7 +175,14 @@ Result<Consumer::Outcome> Consumer::Step(StoreClient& client, bool wait, int pat
   if (!ok.ok()) return ok.error();
   const auto parts = (*answer)->head.find("partitions");
   if (parts == (*answer)->head.end() || !parts->is_array()) return Strange("no partitions");
-  if (parts->empty()) return Outcome::at_end;
+  const auto count = OptionalInteger((*answer)->head, "partition_count");
+  if (!count.ok()) return Strange("partition_count");
+  const int64_t known_before = known_partitions_;
+  const Status grown = TakeNewPartitions(client, count->value_or(0));
+  if (!grown.ok()) return grown.error();
+  if (parts->empty()) {
+    return known_partitions_ == known_before ? Outcome::at_end : Outcome::progress;
+  }
   const Status taken = TakeAnswer(**answer);
   if (!taken.ok()) return taken.error();
   return enough_ || all_done() ? Outcome::done : Outcome::progress;

@@ -66,7 +66,9 @@ class Consumer {
     bool done() const { return !timestamp_ms && offset >= end; }
   };
 
-  Status AddPosition(const Json& description);
+  Status AddPosition(const Json& description, const StartOffset& start);
+  Status TakeNewPartitions(StoreClient& client, int64_t count);
+  bool follows_all() const { return !options_.partition && !options_.exit_at_end; }
   Status ReadCursors(StoreClient& client);
   Status Reset(Position* position, int64_t log_start, int64_t durable_end) const;
   Json MakeRequest(bool wait) const;
@@ -81,6 +83,7 @@ class Consumer {
   Sink sink_;
   std::map<int32_t, int64_t> cursors_;  // of the group
   std::vector<Position> positions_;     // those asked first change, so that each gets its turn
+  int64_t known_partitions_ = 0;        // of the topic
   record::Compressor compressor_;
   std::vector<std::byte> decompressed_;
   std::vector<std::string> lost_;

@@ -49,6 +49,7 @@ class FetchRequest : public Request {
   Topic* topic_ = nullptr;
   uint64_t max_bytes_ = kDefaultFetchBytes;
   bool wait_ = false;
+  int32_t known_partitions_ = INT32_MAX;  // more than these are news to the client
   std::vector<Part> parts_;
   std::unordered_set<const Partition*> wanted_;
   uint64_t bytes_ = 0;
@@ -57,7 +58,8 @@ class FetchRequest : public Request {
 };
 
 Status FetchRequest::Prepare(const Json& head) {
-  Status fields = CheckFields(head, {"request", "topic", "partitions", "max_bytes", "wait"});
+  Status fields = CheckFields(
+      head, {"request", "topic", "partitions", "known_partitions", "max_bytes", "wait"});
   if (!fields.ok()) return fields;
   const auto topic = FindRequestedTopic(context_.engine, head);
   if (!topic.ok()) return topic.error();
@@ -71,6 +73,9 @@ Status FetchRequest::Prepare(const Json& head) {
   const auto wait = OptionalBool(head, "wait");
   if (!wait.ok()) return wait.error();
   wait_ = wait->value_or(false);
+  const auto known = OptionalInteger(head, "known_partitions");
+  if (!known.ok()) return known.error();
+  if (*known) known_partitions_ = static_cast<int32_t>(std::clamp<int64_t>(**known, 0, INT32_MAX));
   const auto partitions = head.find("partitions");
   if (partitions == head.end() || !partitions->is_array() || partitions->empty()) {
     return Error(ErrorCode::invalid_argument, "the field 'partitions' must be an array, not empty");
@@ -206,6 +211,7 @@ FetchRequest::Step FetchRequest::ReadSome(Part& part) {
 Message FetchRequest::Answer() {
   Message message;
   message.head["ok"] = true;
+  message.head["partition_count"] = topic_->partition_count();
   Json& partitions = message.head["partitions"] = Json::array();
   for (Part& part : parts_) {
     if (!part.has_news) continue;
@@ -237,7 +243,8 @@ std::optional<Message> FetchRequest::Advance() {
     context_.readers.clear();
     return Message{ErrorResponse(Error(ErrorCode::unknown_topic, "the topic was deleted")), {}};
   }
-  if (waiting_ && !stirred_) return std::nullopt;
+  const bool has_grown = topic_->partition_count() > known_partitions_;
+  if (waiting_ && !stirred_ && !has_grown) return std::nullopt;
   waiting_ = stirred_ = false;
   bool pending = false;
   bool has_news = false;
@@ -251,7 +258,7 @@ std::optional<Message> FetchRequest::Advance() {
   }
   if (has_news) return Answer();
   if (pending) return std::nullopt;
-  if (!wait_) return Answer();
+  if (!wait_ || has_grown) return Answer();
   waiting_ = true;
   return std::nullopt;
 }

@@ -47,6 +47,28 @@ wait "$follower" || fail "the follower ended with $?"
 expect "7" "$(sort "$out" | uniq | wc -l)"
 expect "7" "$(wc -l <"$out")"
 
+echo "-- partitions that are added meanwhile are followed, too"
+start_serve "$data"
+"$tidemark" topic create --data "$data" grows
+: >"$out"
+"$tidemark" consume --data "$data" grows -o end -f '%p:%s\n' >"$out" 2>"$work/follower.err" &
+follower=$!
+children+=("$follower")
+first_is_there() {
+  echo first | "$tidemark" produce --data "$data" grows -p 0 2>/dev/null
+  grep -qx '0:first' "$out"
+}
+wait_for first_is_there
+"$tidemark" topic alter --data "$data" grows --partitions 3
+for partition in 1 2; do
+  echo "to $partition" | "$tidemark" produce --data "$data" grows -p "$partition" 2>/dev/null
+  wait_for grep -qx "$partition:to $partition" "$out"
+done
+kill -TERM "$follower"
+wait "$follower" || fail "the follower ended with $?"
+expect "1" "$(grep -c 'to 1' "$out")"
+stop_serve
+
 echo "-- a serve that goes before it has told where the topic begins"
 /usr/bin/python3 - "$data/tidemark.sock" <<'END' &
 import os, socket, sys

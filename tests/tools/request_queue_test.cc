@@ -301,6 +301,20 @@ TEST_F(RequestQueueTest, AWaitingFetchIsAnsweredByTheNextRecordOfItsPartition) {
   EXPECT_EQ(Records(answer.head["partitions"][0], answer.body), std::vector<std::string>{"0=here"});
 }
 
+TEST_F(RequestQueueTest, AWaitingFetchIsAnsweredWhenTheTopicHasMorePartitions) {
+  MakeTopic("a");
+  Json fetch = FetchFrom("a", 0);
+  fetch["wait"] = true;
+  fetch["known_partitions"] = 1;
+  Push(fetch);
+  queue_->Advance();
+  EXPECT_TRUE(queue_->only_waits_for_records());
+  ASSERT_TRUE(engine_->AddPartitions("a", 3).ok());
+  const Message answer = Next();
+  EXPECT_EQ(answer.head["partition_count"], 3);
+  EXPECT_TRUE(answer.head["partitions"].empty());
+}
+
 TEST_F(RequestQueueTest, DeletingTheTopicEndsAWaitingFetch) {
   MakeTopic("a");
   Json fetch = FetchFrom("a", 0);
