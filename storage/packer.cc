@@ -163,7 +163,7 @@ void Packer::Drain() {
 }
 
 bool Packer::drained() const {
-  bool all = job_ == Job::none && queue_.empty() && unflushed_.empty();
+  bool all = job_ == Job::none && queue_.empty() && unflushed_.empty() && to_roll_.empty();
   if (all) {
     ForEachPartition(topics_,
                      [&](PartitionCore& partition) { all = all && partition.runs().empty(); });

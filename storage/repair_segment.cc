@@ -5,7 +5,6 @@
 
 #include "storage/segment_index.h"
 #include "storage/verify_index.h"
-#include "storage/verify_seal.h"
 
 namespace tidemark::storage {
 namespace {
@@ -65,24 +64,26 @@ Status SegmentRepair::MendSegment(int64_t base_offset, SegmentEnd end) {
   if (base_offset == entry_.active_base_offset) active_bytes_ = survey.log_bytes;
   const auto interval = static_cast<uint32_t>(topic_.config.index_interval_bytes);
   const IndexesByRule made = MakeIndexes(base_offset, interval, survey);
+  const FoundSeal found = FindSeal(files_, folder_, base_offset, {topic_.id, entry_.partition});
+  const auto sealed = found.seal ? std::optional(found.seal->offset_index) : std::nullopt;
   const std::string offsets = Path(base_offset, SegmentFile::offset_index);
   const std::string times = Path(base_offset, SegmentFile::time_index);
   Status mended = MakeAnew(base_offset, SegmentFile::offset_index,
-                           CheckOffsetIndex(files_, offsets, base_offset, survey, interval),
+                           CheckOffsetIndex(files_, offsets, base_offset, survey, interval, sealed),
                            EncodeOffsetEntries(made.offsets));
   if (!mended) return mended;
   mended =
       MakeAnew(base_offset, SegmentFile::time_index,
                CheckTimeIndex(files_, times, base_offset, survey), EncodeTimeEntries(made.times));
   if (!mended || base_offset == entry_.active_base_offset || !digest) return mended;
-  return MendSeal(base_offset, *digest);
+  return MendSeal(base_offset, *digest, found);
 }
 
 // A segment that has none gets one, too. When its records were appended a seal that is lost has
 // taken along: until now.
-Status SegmentRepair::MendSeal(int64_t base_offset, const LogDigest& digest) {
+Status SegmentRepair::MendSeal(int64_t base_offset, const LogDigest& digest,
+                               const FoundSeal& found) {
   const SegmentOwner owner{topic_.id, entry_.partition};
-  const FoundSeal found = FindSeal(files_, folder_, base_offset, owner);
   if (found.newer) return {};
   const AppendTimes appended =
       found.seal ? found.seal->appended : AppendTimes{engine_clock_ms_, engine_clock_ms_};

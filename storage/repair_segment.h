@@ -9,6 +9,7 @@
 #include "storage/journal_format.h"
 #include "storage/manifest.h"
 #include "storage/quarantine.h"
+#include "storage/verify_seal.h"
 #include "storage/verify_segment.h"
 
 namespace tidemark::storage {
@@ -29,7 +30,7 @@ class SegmentRepair {
   Status MendSegment(int64_t base_offset, SegmentEnd end);
   Status RewriteLog(int64_t base_offset, const SegmentSurvey& survey);
   Status SetAside(int64_t base_offset);
-  Status MendSeal(int64_t base_offset, const LogDigest& digest);
+  Status MendSeal(int64_t base_offset, const LogDigest& digest, const FoundSeal& found);
   Status MakeAnew(int64_t base_offset, SegmentFile kind, const std::string& fault,
                   base::ByteSpan content);
   std::string Path(int64_t base_offset, SegmentFile kind) const {

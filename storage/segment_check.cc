@@ -54,15 +54,20 @@ void SegmentCheck::Conclude() {
   AddDamage(path);
   if (survey().unreadable) return;
   const bool damaged = !survey().damage.empty();
-  const auto add_index = [this, damaged](SegmentFile kind, auto& index) {
-    if (!index) return;
-    std::string why = index->Finish(damaged);
+  const auto add = [this](SegmentFile kind, std::string why, bool unreadable) {
     if (why.empty()) return;
-    Add(index->unreadable() ? Finding::Kind::unreadable : Finding::Kind::fault,
+    Add(unreadable ? Finding::Kind::unreadable : Finding::Kind::fault,
         SegmentPath(segment_.folder, segment_.base_offset, kind), std::move(why));
   };
-  add_index(SegmentFile::offset_index, offsets_);
-  add_index(SegmentFile::time_index, times_);
+  if (offsets_) {
+    const auto sealed = seal_.seal ? std::optional(seal_.seal->offset_index) : std::nullopt;
+    std::string why = offsets_->Finish(damaged, sealed);
+    add(SegmentFile::offset_index, std::move(why), offsets_->unreadable());
+  }
+  if (times_) {
+    std::string why = times_->Finish(damaged);
+    add(SegmentFile::time_index, std::move(why), times_->unreadable());
+  }
   ConcludeSeal();
 }
 

@@ -179,6 +179,10 @@ Status EngineCore::AlterTopic(std::string_view name, const TopicConfig& config) 
   retention_->LookSoon();
   if (saved.ok()) retention_->Count(*topic);
   compaction_->LookSoon();
+  // A segment's index follows one interval, so that it can be told whether it is whole.
+  if (saved.ok() && config.index_interval_bytes != before.index_interval_bytes) {
+    for (auto& partition : topic->partitions()) packer_->RollSoon(*partition);
+  }
   return saved;
 }
 

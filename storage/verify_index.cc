@@ -117,19 +117,21 @@ void OffsetIndexCheck::Take(const SurveyedBatch& batch) {
   if (here) entries_.Advance();
 }
 
-std::string OffsetIndexCheck::Finish(bool log_is_damaged) {
-  std::string fault = FaultAtEnd(log_is_damaged);
+std::string OffsetIndexCheck::Finish(bool log_is_damaged, const std::optional<FileSum>& sealed) {
+  std::string fault = FaultAtEnd(log_is_damaged, sealed);
   if (fault.empty()) sum_ = entries_.sum();
   return fault;
 }
 
-std::string OffsetIndexCheck::FaultAtEnd(bool log_is_damaged) {
+std::string OffsetIndexCheck::FaultAtEnd(bool log_is_damaged,
+                                         const std::optional<FileSum>& sealed) {
   const bool one_is_left = entries_.current().has_value();
   const size_t passed = entries_.passed();
   std::string fault = entries_.Finish();
   if (!fault.empty() || log_is_damaged) return fault;
   if (one_is_left) return EntryText(passed) + " names no batch";
-  return follows_rule_ && passed < wanted_ ? "entries are missing" : std::string();
+  const bool missing = follows_rule_ && passed < wanted_ && sealed != entries_.sum();
+  return missing ? "entries are missing" : std::string();
 }
 
 // --- The time index ------------------------------------------------------------------------------
@@ -167,11 +169,12 @@ std::string TimeIndexCheck::FaultAtEnd(bool log_is_damaged) {
 // --- Of a survey ---------------------------------------------------------------------------------
 
 std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
-                             const SegmentSurvey& survey, uint32_t interval_bytes) {
+                             const SegmentSurvey& survey, uint32_t interval_bytes,
+                             const std::optional<FileSum>& sealed) {
   OffsetIndexCheck check(files, path, base_offset, interval_bytes, survey.log_bytes,
                          /*direct=*/false);
   for (const SurveyedBatch& batch : survey.batches) check.Take(batch);
-  return check.Finish(!survey.damage.empty());
+  return check.Finish(!survey.damage.empty(), sealed);
 }
 
 std::string CheckTimeIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,

@@ -49,21 +49,21 @@ class IndexEntries {
 
 // Every entry must name a batch. The interval may have been another one when some of them were
 // written, so that fewer than the rule asks for are a fault only where those that are there follow
-// it: then the file was cut short.
+// it, and the file is not the one that was sealed: then it was cut short.
 class OffsetIndexCheck {
  public:
   OffsetIndexCheck(io::FileSystem& files, const std::string& path, int64_t base_offset,
                    uint32_t interval_bytes, uint64_t log_bytes, bool direct);
   void Take(const SurveyedBatch& batch);
   // Behind the log's last batch: what is wrong; empty: nothing. Of a damaged log only what can be
-  // told without the batches that are lost.
-  std::string Finish(bool log_is_damaged);
+  // told without the batches that are lost. `sealed`: of the file, by the segment's seal.
+  std::string Finish(bool log_is_damaged, const std::optional<FileSum>& sealed);
   bool unreadable() const { return entries_.unreadable(); }
   // Of the file, once it is finished; nullopt: something is wrong with it.
   const std::optional<FileSum>& sum() const { return sum_; }
 
  private:
-  std::string FaultAtEnd(bool log_is_damaged);
+  std::string FaultAtEnd(bool log_is_damaged, const std::optional<FileSum>& sealed);
 
   IndexEntries<index::OffsetEntry> entries_;
   std::optional<FileSum> sum_;
@@ -96,7 +96,8 @@ class TimeIndexCheck {
 
 // The same over a survey that holds its batches.
 std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
-                             const SegmentSurvey& survey, uint32_t interval_bytes);
+                             const SegmentSurvey& survey, uint32_t interval_bytes,
+                             const std::optional<FileSum>& sealed);
 std::string CheckTimeIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
                            const SegmentSurvey& survey);
 

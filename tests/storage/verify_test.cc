@@ -199,6 +199,32 @@ TEST_F(VerifySealTest, WhatNoCrcSeesIsToldByTheSeal) {
   ExpectOnlyLoss(report, batches.back().second.base_offset, SegmentBases()[1]);
 }
 
+// Segments that were finished under another interval are as they were sealed; the active one is
+// finished by the change.
+TEST_F(VerifyTest, AnIntervalThatIsLoweredMakesNoIndexIncomplete) {
+  Open();
+  TopicConfig config;
+  config.compression = Compression::none;
+  config.segment_bytes = int64_t{64} << 10;
+  config.index_interval_bytes = 1 << 20;
+  MakeTopic("t", config);
+  const std::string value(1'000, 'v');
+  for (int round = 0; round < 10; ++round) {
+    for (int i = 0; i < 15; ++i) Append(PartitionOf("t"), value);
+    CloseCleanly();  // each time a batch or more
+    Open();
+  }
+  config.index_interval_bytes = 4096;
+  ASSERT_TRUE(engine_->AlterTopic("t", config).ok());
+  for (int more = 0; more < 2; ++more) {
+    CloseCleanly();
+    const VerifyReport report = Verify();
+    EXPECT_TRUE(report.findings.empty()) << TextOf(report);
+    Open();
+    Append(PartitionOf("t"), value);
+  }
+}
+
 // Entries that follow the rule of another interval are right by themselves.
 TEST_F(VerifySealTest, AnIndexOfWhichEveryEntryIsRightButWhichIsNotTheSealedOne) {
   const std::string path = SegmentFilePath(0, storage::SegmentFile::offset_index);
