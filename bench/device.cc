@@ -6,20 +6,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "bench/support.h"
 
 namespace tidemark::bench {
-namespace {
-
-[[noreturn]] void GiveUpWithErrno(const std::string& what) {
-  GiveUp(what + ": " + std::generic_category().message(errno));
-}
-
-}  // namespace
 
 double IdleBytesPerSecond(const BlockDevice& device, double seconds) {
   const uint64_t before = device.BytesWritten();

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -15,6 +16,10 @@ namespace tidemark::bench {
 void GiveUp(const std::string& why) {
   (void)std::fprintf(stderr, "benchmark: %s\n", why.c_str());
   std::exit(1);
+}
+
+void GiveUpWithErrno(const std::string& what) {
+  GiveUp(what + ": " + std::generic_category().message(errno));
 }
 
 void Must(const Status& status) {

@@ -13,6 +13,8 @@ namespace tidemark::bench {
 
 // Prints why and exits with 1: a benchmark that could not do its work has no figures.
 [[noreturn]] void GiveUp(const std::string& why);
+// "what: " and what errno says.
+[[noreturn]] void GiveUpWithErrno(const std::string& what);
 
 template <typename T>
 T Must(Result<T> result) {

@@ -23,13 +23,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
-#include "bench/peers/mqtt_packets.h"
+#include "bench/mqtt_packets.h"
 #include "bench/support.h"
 
 namespace tidemark::bench {
@@ -44,10 +43,6 @@ struct Options {
   double seconds = 3;
   int topics = 100;
 };
-
-[[noreturn]] void GiveUpWithErrno(const char* what) {
-  GiveUp(std::string(what) + ": " + std::generic_category().message(errno));
-}
 
 // --- a connection
 

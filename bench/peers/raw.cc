@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include "bench/peers/peer.h"
@@ -19,10 +18,6 @@ namespace {
 constexpr size_t kBlockBytes = 4096;
 constexpr uint64_t kJournalBytes = uint64_t{64} << 20;  // as large as Tidemark's
 constexpr size_t kBulkBytes = size_t{1} << 20;
-
-[[noreturn]] void GiveUpWithErrno(const char* what) {
-  GiveUp(std::string("raw device: ") + what + ": " + std::generic_category().message(errno));
-}
 
 struct FreeMemory {
   void operator()(char* memory) const { std::free(memory); }

@@ -1,4 +1,5 @@
-// What bench_mqtt_load sends: packets of MQTT 3.1.1, by a codec that owes nothing to Tidemark's.
+// What our loads send to servers: packets of MQTT 3.1.1, by a codec that owes nothing to
+// Tidemark's.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "bench/peers/mqtt_packets.h"
+#include "bench/mqtt_packets.h"
 
 #include <string_view>
 
