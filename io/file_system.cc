@@ -10,9 +10,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "base/check.h"
 #include "io/disk_space.h"
+#include "io/read_ahead.h"
 #include "io/system_error.h"
 #include "io/system_file.h"
 
@@ -56,6 +58,10 @@ class MachineFileSystem final : public FileSystem {
   }
 
   Result<std::vector<DirectoryEntry>> List(const std::string& directory) override;
+
+  std::unique_ptr<ReadAhead> WillList(std::vector<std::string> directories) override {
+    return std::make_unique<DirectoriesAhead>(std::move(directories));
+  }
 
   Status MakeDirectory(const std::string& path) override {
     if (mkdir(path.c_str(), kDirectoryMode) == 0) return {};

@@ -82,6 +82,12 @@ struct DiskSpace {
   std::string type;  // "ext4", or the magic number in hexadecimal
 };
 
+// For as long as it lives something is read before it is asked for.
+class ReadAhead {
+ public:
+  virtual ~ReadAhead() = default;
+};
+
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -90,6 +96,11 @@ class FileSystem {
   virtual Result<bool> Exists(const std::string& path) = 0;
   // Sorted by name; without "." and "..".
   virtual Result<std::vector<DirectoryEntry>> List(const std::string& directory) = 0;
+  // These are going to be listed, in this order: a disk can read several at a time. A hint, on
+  // which nothing may rest; where there is no such thing, nothing happens (nullptr).
+  virtual std::unique_ptr<ReadAhead> WillList(std::vector<std::string> /*directories*/) {
+    return nullptr;
+  }
   virtual Status MakeDirectory(const std::string& path) = 0;  // ok when it is there already
   virtual Status Rename(const std::string& from, const std::string& to) = 0;  // replaces `to`
   virtual Status Remove(const std::string& path) = 0;  // a file or an empty directory

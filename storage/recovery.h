@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -57,9 +58,10 @@ class Recovery {
     bool unknown = false;            // commits of unknown content stand behind its last frame
   };
 
+  std::unique_ptr<io::ReadAhead> ReadFoldersAhead();
   Status RestorePartition(PartitionCore& partition, const CheckpointEntry* entry);
   Status RestoreByScan(PartitionCore& partition);
-  Status EnsureFolder(PartitionCore& partition);
+  Result<std::vector<int64_t>> SettleFolder(PartitionCore& partition);
   Status CutToIntact(PartitionCore& partition, int64_t base_offset, uint64_t file_bytes,
                      IntactPrefix* prefix);
   Status Visit(const FoundCommit& commit, base::ByteSpan data);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "storage/manifest.h"
 #include "storage/recovery.h"
 #include "storage/segment.h"
 #include "storage/segment_swap.h"
@@ -22,6 +23,7 @@ Status Recovery::RestoreFiles(const Checkpoint* checkpoint, bool journal_lost) {
                       ": no checkpoint is readable; the newest segments are read to find "
                       "where they end");
   }
+  const auto ahead = ReadFoldersAhead();
   for (const auto& topic : topics_) {
     for (const auto& partition : topic->partitions()) {
       partition->indexes_finished = by_checkpoint && checkpoint->clean;
@@ -37,22 +39,48 @@ Status Recovery::RestoreFiles(const Checkpoint* checkpoint, bool journal_lost) {
                        : Status();
 }
 
-// The folder may be gone, or the crash came before it was made.
-Status Recovery::EnsureFolder(PartitionCore& partition) {
+// Listing a thousand folders that nobody has read yet takes seconds, most of them waiting.
+std::unique_ptr<io::ReadAhead> Recovery::ReadFoldersAhead() {
+  constexpr size_t kWorthIt = 16;
+  std::vector<std::string> folders;
+  for (const auto& topic : topics_) {
+    for (const auto& partition : topic->partitions()) folders.push_back(partition->folder());
+  }
+  if (folders.size() < kWorthIt) return nullptr;
+  return context_.environment.files.WillList(std::move(folders));
+}
+
+// The partition's segments, once swaps are settled and its folder is there: it may be gone, or the
+// crash came before it was made. Most of opening a store of many segments is listing them: where
+// there is nothing to be settled, once.
+Result<std::vector<int64_t>> Recovery::SettleFolder(PartitionCore& partition) {
   io::FileSystem& files = context_.environment.files;
-  auto exists = files.Exists(io::JoinPath(partition.folder(), "partition.metadata"));
+  const std::string& folder = partition.folder();
+  auto exists = files.Exists(folder);
   if (!exists) return exists.error();
-  if (*exists) return {};
-  folders_made_ = true;
-  return MakePartitionFolder(files, partition.folder(), partition.topic().description().id);
+  Result<std::vector<io::DirectoryEntry>> entries = std::vector<io::DirectoryEntry>();
+  if (*exists) entries = files.List(folder);
+  if (!entries) return entries.error();
+  if (HasSwaps(*entries)) {
+    if (Status settled = SettleSwaps(files, folder); !settled.ok()) return settled.error();
+    entries = files.List(folder);
+    if (!entries) return entries.error();
+  }
+  const bool whole = std::any_of(
+      entries->begin(), entries->end(),
+      [](const io::DirectoryEntry& entry) { return entry.name == kPartitionMetadataName; });
+  if (!whole) {
+    folders_made_ = true;
+    Status made = MakePartitionFolder(files, folder, partition.topic().description().id);
+    if (!made.ok()) return made.error();
+  }
+  return SegmentsAmong(*entries);
 }
 
 Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntry* entry) {
   io::FileSystem& files = context_.environment.files;
-  if (Status settled = SettleSwaps(files, partition.folder()); !settled.ok()) return settled;
-  auto bases = ListSegments(files, partition.folder());
+  auto bases = SettleFolder(partition);
   if (!bases) return bases.error();
-  if (Status folder = EnsureFolder(partition); !folder.ok()) return folder;
   if (entry == nullptr)
     return quarantine_.MoveSegments(partition.folder(), "no checkpoint knows this segment");
 
@@ -88,9 +116,13 @@ Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntr
   // What lies behind the checkpoint was never acknowledged by way of a segment: the journal holds
   // it.
   const int64_t keep_up_to = entry->active_base_offset;
-  if (Status reset = ResetToFlushed(files, partition.folder(), keep_up_to, cut_active, flushed);
-      !reset)
-    return reset;
+  const auto sealed = files.Exists(SegmentPath(partition.folder(), keep_up_to, SegmentFile::seal));
+  if (!sealed) return sealed.error();
+  const bool longer = !bases->empty() && bases->back() > keep_up_to;
+  if (longer || *sealed || cut_active) {
+    Status reset = ResetToFlushed(files, partition.folder(), keep_up_to, cut_active, flushed);
+    if (!reset.ok()) return reset;
+  }
   std::erase_if(*bases, [keep_up_to](int64_t base) { return base > keep_up_to; });
   partition.Restore(entry->log_start_offset, entry->packed_end_offset, active, flushed, *bases);
   return {};
@@ -98,11 +130,9 @@ Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntr
 
 Status Recovery::RestoreByScan(PartitionCore& partition) {
   io::FileSystem& files = context_.environment.files;
-  if (Status settled = SettleSwaps(files, partition.folder()); !settled.ok()) return settled;
-  auto bases = ListSegments(files, partition.folder());
+  const auto bases = SettleFolder(partition);
   if (!bases) return bases.error();
-  Status folder = EnsureFolder(partition);
-  if (!folder.ok() || bases->empty()) return folder;
+  if (bases->empty()) return {};
   const int64_t active = bases->back();
   auto log = files.Open(SegmentPath(partition.folder(), active, SegmentFile::log), {});
   if (!log) return log.error();
@@ -134,8 +164,5 @@ Status Recovery::CutToIntact(PartitionCore& partition, int64_t base_offset, uint
   if (!kept.ok()) return kept;
   return CutSegment(files, partition.folder(), base_offset, prefix->bytes);
 }
-
-// Segments that no checkpoint knows: the journal holds all that was acknowledged of this partition.
-// They are kept aside all the same, since nothing proves that they are ours.
 
 }  // namespace tidemark::storage

@@ -33,6 +33,8 @@ std::string SegmentPath(const std::string& folder, int64_t base_offset, SegmentF
 std::optional<int64_t> ParseLogName(std::string_view name);
 // Base offsets of the .log files in `folder`, ascending. A missing folder has none.
 Result<std::vector<int64_t>> ListSegments(io::FileSystem& files, const std::string& folder);
+// The same of what List() has said of a folder.
+std::vector<int64_t> SegmentsAmong(const std::vector<io::DirectoryEntry>& entries);
 
 // Where an appended batch stands.
 struct AppendedBatch {

@@ -83,13 +83,17 @@ std::optional<int64_t> ParseLogName(std::string_view name) {
 }
 
 Result<std::vector<int64_t>> ListSegments(io::FileSystem& files, const std::string& folder) {
-  std::vector<int64_t> found;
   const auto exists = files.Exists(folder);
   if (!exists) return exists.error();
-  if (!*exists) return found;
+  if (!*exists) return std::vector<int64_t>();
   const auto entries = files.List(folder);
   if (!entries) return entries.error();
-  for (const io::DirectoryEntry& entry : *entries) {
+  return SegmentsAmong(*entries);
+}
+
+std::vector<int64_t> SegmentsAmong(const std::vector<io::DirectoryEntry>& entries) {
+  std::vector<int64_t> found;
+  for (const io::DirectoryEntry& entry : entries) {
     if (entry.is_directory) continue;
     if (const auto base_offset = ParseLogName(entry.name)) found.push_back(*base_offset);
   }

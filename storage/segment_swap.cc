@@ -1,5 +1,6 @@
 #include "storage/segment_swap.h"
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::string_view kCleanedSuffix = ".cleaned";
 constexpr std::string_view kSwapSuffix = ".seal.swap";
+
 std::optional<int64_t> ParseSwapName(std::string_view name) {
   if (!name.ends_with(kSwapSuffix)) return std::nullopt;
   name.remove_suffix(kSwapSuffix.size());
@@ -211,6 +213,12 @@ Status SettleSwaps(io::FileSystem& files, const std::string& folder) {
   }
   const auto removed = RemoveCleaned(files, folder);
   return removed ? Status() : removed.error();
+}
+
+bool HasSwaps(const std::vector<io::DirectoryEntry>& entries) {
+  return std::any_of(entries.begin(), entries.end(), [](const io::DirectoryEntry& entry) {
+    return entry.name.ends_with(kCleanedSuffix) || ParseSwapName(entry.name);
+  });
 }
 
 Result<std::vector<FoundSwap>> FindSwaps(io::FileSystem& files, const std::string& folder) {

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "io/file_system.h"
 #include "storage/segment.h"
@@ -38,6 +39,8 @@ Result<bool> RemoveCleaned(io::FileSystem& files, const std::string& folder);
 // What opening does before it looks at a folder's segments: swaps that were decided are done, the
 // rest is thrown away.
 Status SettleSwaps(io::FileSystem& files, const std::string& folder);
+// Whether that would find anything to do, by what List() has said of the folder.
+bool HasSwaps(const std::vector<io::DirectoryEntry>& entries);
 
 // A swap that is decided and perhaps not done, as one finds it who changes nothing.
 struct FoundSwap {

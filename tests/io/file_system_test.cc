@@ -186,6 +186,20 @@ TEST_F(FileSystemTest, RenamesAndRemoves) {
   EXPECT_TRUE(files_.Remove(directory_.File("d")));
 }
 
+// It changes nothing, whatever is there or not, and may be let go at any time.
+TEST_F(FileSystemTest, ReadsDirectoriesAhead) {
+  ASSERT_TRUE(files_.MakeDirectory(directory_.File("d")));
+  OpenNew("d/f");
+  const std::vector<std::string> wanted(100, directory_.File("d"));
+  const auto let_go = files_.WillList(wanted);
+  const auto ahead = files_.WillList({directory_.File("none"), directory_.File("d")});
+  EXPECT_NE(ahead, nullptr);
+  const auto listed = files_.List(directory_.File("d"));
+  ASSERT_TRUE(listed);
+  ASSERT_EQ(listed->size(), 1U);
+  EXPECT_EQ(listed->front().name, "f");
+}
+
 TEST_F(FileSystemTest, FlushesDirectoriesAndFileSystems) {
   EXPECT_TRUE(files_.FlushDirectory(directory_.path()));
   EXPECT_TRUE(files_.FlushAll(directory_.path()));

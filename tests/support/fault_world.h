@@ -17,7 +17,7 @@
 
 namespace tidemark::testing {
 
-enum class Call { open, read, write, flush, truncate, remove, flush_directory, flush_all };
+enum class Call { open, read, write, flush, truncate, remove, list, flush_directory, flush_all };
 
 class FaultWorld {
  public:
@@ -99,6 +99,7 @@ class FaultWorld {
     }
     Result<bool> Exists(const std::string& path) override { return real_.Exists(path); }
     Result<std::vector<io::DirectoryEntry>> List(const std::string& directory) override {
+      if (Status asked = world_.Ask(Call::list, directory); !asked.ok()) return asked.error();
       return real_.List(directory);
     }
     Status MakeDirectory(const std::string& path) override { return real_.MakeDirectory(path); }
