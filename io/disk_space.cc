@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 
 #include <array>
 #include <cerrno>
@@ -18,25 +19,39 @@ namespace {
 struct Known {
   uint32_t magic;
   const char* name;
-  bool copy_on_write;
+  bool copy_on_write = false;
+  // Its sync_fs writes everything, waits, and has the device flush its cache; what it could not
+  // write it tells. Where that was not looked up, it does not count: fuse does nothing for syncfs.
+  bool syncs_all = false;
 };
 
 constexpr uint32_t kOverlayMagic = 0x794c7630;
 
 // From statfs(2), linux/magic.h and, for those outside the kernel's tree, their own sources.
 constexpr std::array kKnown = std::to_array<Known>({
-    {0x0000ef53, "ext4", false},  // ext2 and ext3 too: ext4's driver serves them
-    {0x58465342, "xfs", false},      {0x9123683e, "btrfs", true},
-    {0x2fc12fc1, "zfs", true},       {0xca451a4e, "bcachefs", true},
-    {0x00003434, "nilfs2", true},    {0xf2f52010, "f2fs", false},
-    {0x01021994, "tmpfs", false},    {0x858458f6, "ramfs", false},
-    {0x00004d44, "vfat", false},     {0x2011bab0, "exfat", false},
-    {0x7366746e, "ntfs3", false},    {0x24051905, "ubifs", false},
-    {0x000072b6, "jffs2", false},    {0x3153464a, "jfs", false},
-    {0x52654973, "reiserfs", false}, {0x00006969, "nfs", false},
-    {0xff534d42, "cifs", false},     {0xfe534d42, "smb2", false},
-    {0x01021997, "9p", false},       {0x65735546, "fuse", false},
-    {0x00c36400, "ceph", false},     {kOverlayMagic, "overlay", false},
+    {0x0000ef53, "ext4", false, true},  // ext2 and ext3 too: ext4's driver serves them
+    {0x58465342, "xfs", false, true},
+    {0x9123683e, "btrfs", true, true},
+    {0xf2f52010, "f2fs", false, true},
+    {0x01021994, "tmpfs", false, true},
+    {0x2fc12fc1, "zfs", true},
+    {0xca451a4e, "bcachefs", true},
+    {0x00003434, "nilfs2", true},
+    {0x858458f6, "ramfs"},
+    {0x00004d44, "vfat"},
+    {0x2011bab0, "exfat"},
+    {0x7366746e, "ntfs3"},
+    {0x24051905, "ubifs"},
+    {0x000072b6, "jffs2"},
+    {0x3153464a, "jfs"},
+    {0x52654973, "reiserfs"},
+    {0x00006969, "nfs"},
+    {0xff534d42, "cifs"},
+    {0xfe534d42, "smb2"},
+    {0x01021997, "9p"},
+    {0x65735546, "fuse"},
+    {0x00c36400, "ceph"},
+    {kOverlayMagic, "overlay"},
 });
 
 const Known* Find(uint32_t magic) {
@@ -72,6 +87,17 @@ bool OverlayCopiesOnWrite(const std::string& directory) {
   return false;
 }
 
+// Since Linux 5.8 syncfs(2) tells of data that could not be written.
+bool SyncfsTells() {
+  utsname about{};
+  if (uname(&about) != 0) return false;
+  int major = 0;
+  int minor = 0;
+  const char* const release = static_cast<const char*>(about.release);
+  if (std::sscanf(release, "%d.%d", &major, &minor) != 2) return false;
+  return major > 5 || (major == 5 && minor >= 8);
+}
+
 }  // namespace
 
 std::string OverlayUpperDirectory(std::string_view mount_options) {
@@ -99,6 +125,7 @@ Result<DiskSpace> ReadDiskSpace(const std::string& directory) {
   const auto magic = static_cast<uint32_t>(about.f_type);  // sign-extended on some machines
   if (const Known* const known = Find(magic)) {
     space.type = known->name;
+    space.flush_all_counts = known->syncs_all && SyncfsTells();
     space.copy_on_write =
         known->copy_on_write || (magic == kOverlayMagic && OverlayCopiesOnWrite(directory));
   } else {

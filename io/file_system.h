@@ -80,6 +80,9 @@ struct DiskSpace {
   bool copy_on_write =
       false;         // btrfs, zfs, bcachefs, overlay upon them: overwriting allocates there
   std::string type;  // "ext4", or the magic number in hexadecimal
+  // FlushAll() does there what the flushes of all files and directories one by one would do, and
+  // fails when one of these would.
+  bool flush_all_counts = false;
 };
 
 // For as long as it lives something is read before it is asked for.
@@ -106,7 +109,8 @@ class FileSystem {
   virtual Status Remove(const std::string& path) = 0;  // a file or an empty directory
   // fsync of a directory: its entries (new, renamed, removed files) are on the device.
   virtual Status FlushDirectory(const std::string& directory) = 0;
-  // syncfs of the file system that holds `directory`: cheaper than flushing many files one by one.
+  // syncfs of the file system that holds `directory`: cheaper than flushing many files one by one,
+  // and in their place where DiskSpace::flush_all_counts.
   virtual Status FlushAll(const std::string& directory) = 0;
   virtual Result<DiskSpace> Space(const std::string& directory) = 0;
 };

@@ -21,6 +21,10 @@ constexpr std::string_view kFirstLeaderEpoch = "0\n1\n0 0\n";
 constexpr std::string_view kCleanShutdownContent = R"({"version":0,"brokerEpoch":-1})";
 constexpr uint64_t kMaxExportBytes = 4096;
 
+// A folder takes five flushes, each of which is as dear as one of the whole file system where
+// little else is written: from so many folders on the latter is cheaper in any case.
+constexpr size_t kFlushTogether = 8;
+
 // Replaces a file unless it holds `content` already: most openings find everything in place.
 Status EnsureFile(io::FileSystem& files, const std::string& path, std::string_view content) {
   const auto exists = files.Exists(path);
@@ -30,6 +34,26 @@ Status EnsureFile(io::FileSystem& files, const std::string& path, std::string_vi
     if (present && *present == content) return {};
   }
   return io::ReplaceFile(files, path, content);
+}
+
+std::string PartitionMetadata(const base::Uuid& topic_id) {
+  return "version: 0\ntopic_id: " + topic_id.ToBase64();
+}
+
+// Written anew whatever is there: after a failed flush it may be seen, and not be on the device.
+Status WriteUnflushed(io::FileSystem& files, const std::string& path, std::string_view content) {
+  auto file = files.Open(path, {.write = true, .create = true, .truncate = true});
+  if (!file) return file.error();
+  return (*file)->WriteAt(0, base::AsBytes(content), io::Durable::no);
+}
+
+Status MakePartitionFolderUnflushed(io::FileSystem& files, const std::string& folder,
+                                    const base::Uuid& topic_id) {
+  if (Status made = files.MakeDirectory(folder); !made.ok()) return made;
+  Status written = WriteUnflushed(files, io::JoinPath(folder, kPartitionMetadataName),
+                                  PartitionMetadata(topic_id));
+  if (!written.ok()) return written;
+  return WriteUnflushed(files, io::JoinPath(folder, kLeaderEpochs), kFirstLeaderEpoch);
 }
 
 // Version 0, the number of lines, then "TOPIC PARTITION OFFSET" lines; none for a partition that
@@ -54,12 +78,24 @@ std::string CheckpointText(
 Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
                            const base::Uuid& topic_id) {
   if (Status status = files.MakeDirectory(folder); !status.ok()) return status;
-  Status status = EnsureFile(files, io::JoinPath(folder, kPartitionMetadataName),
-                             "version: 0\ntopic_id: " + topic_id.ToBase64());
+  Status status =
+      EnsureFile(files, io::JoinPath(folder, kPartitionMetadataName), PartitionMetadata(topic_id));
   if (!status.ok()) return status;
   status = EnsureFile(files, io::JoinPath(folder, kLeaderEpochs), kFirstLeaderEpoch);
   if (!status.ok()) return status;
   return files.FlushDirectory(folder);
+}
+
+Status MakePartitionFolders(io::FileSystem& files, const std::string& data_dir,
+                            const std::vector<std::string>& folders, const base::Uuid& topic_id) {
+  const auto space = files.Space(data_dir);
+  const bool together = folders.size() >= kFlushTogether && space.ok() && space->flush_all_counts;
+  for (const std::string& folder : folders) {
+    Status made = together ? MakePartitionFolderUnflushed(files, folder, topic_id)
+                           : MakePartitionFolder(files, folder, topic_id);
+    if (!made.ok()) return made;
+  }
+  return together ? files.FlushAll(data_dir) : files.FlushDirectory(data_dir);
 }
 
 Status WriteKafkaExports(io::FileSystem& files, const std::string& data_dir,

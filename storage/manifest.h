@@ -76,6 +76,10 @@ std::optional<base::Uuid> ReadTopicId(io::FileSystem& files, const std::string& 
 // its parent.
 Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
                            const base::Uuid& topic_id);
+// The same for folders of `data_dir` that the manifest does not name yet, and flushes that, too.
+// Many are flushed together. After a failure any part of them may be there.
+Status MakePartitionFolders(io::FileSystem& files, const std::string& data_dir,
+                            const std::vector<std::string>& folders, const base::Uuid& topic_id);
 
 // Kafka's own checkpoint files, written at a clean stop so that a broker can take the folder over.
 struct ExportedPartition {

@@ -66,17 +66,21 @@ Status EngineCore::CheckPartitionRoom(int32_t more) const {
 // yet: empty folders that a failure leaves are used at the next attempt.
 Status EngineCore::MakePartitions(TopicCore& topic, int32_t count) {
   const TopicDescription& description = topic.description();
-  for (auto index = static_cast<int32_t>(topic.partitions().size()); index < count; ++index) {
-    std::string folder = PartitionFolder(context_.options.data_dir, description.name, index);
-    if (Status cleared = SetAsideRemains(folder); !cleared) return cleared;
-    if (Status made = MakePartitionFolder(context_.environment.files, folder, description.id);
-        !made) {
-      return made;
-    }
-    topic.partitions().push_back(
-        std::make_unique<PartitionCore>(context_, *committer_, topic, index, std::move(folder)));
+  const auto before = static_cast<int32_t>(topic.partitions().size());
+  std::vector<std::string> folders;
+  for (int32_t index = before; index < count; ++index) {
+    folders.push_back(PartitionFolder(context_.options.data_dir, description.name, index));
+    if (Status cleared = SetAsideRemains(folders.back()); !cleared) return cleared;
   }
-  return context_.environment.files.FlushDirectory(context_.options.data_dir);
+  Status made = MakePartitionFolders(context_.environment.files, context_.options.data_dir, folders,
+                                     description.id);
+  if (!made.ok()) return made;
+  for (int32_t index = before; index < count; ++index) {
+    topic.partitions().push_back(
+        std::make_unique<PartitionCore>(context_, *committer_, topic, index,
+                                        std::move(folders[static_cast<size_t>(index - before)])));
+  }
+  return {};
 }
 
 // The manifest names them.

@@ -124,6 +124,7 @@ Result<io::DiskSpace> SimFileSystem::Space(const std::string& directory) {
   space.free_bytes = disk_.free_bytes();
   space.total_bytes = disk_.profile().capacity_bytes;
   space.type = "simulated";
+  space.flush_all_counts = true;
   return space;
 }
 

@@ -1,4 +1,5 @@
 // What is asked of the disk where partitions are many: no more than there must be.
+#include <cerrno>
 #include <map>
 #include <memory>
 #include <string>
@@ -58,6 +59,52 @@ TEST_F(ManyPartitionsTest, OpeningListsEachFolderOnce) {
       EXPECT_EQ(listed_[options_.data_dir + "/t-" + std::to_string(index)], 1) << index;
     }
   }
+}
+
+TEST_F(ManyPartitionsTest, ATopicsFoldersAreFlushedTogether) {
+  const auto engine = Open();
+  for (const int32_t partitions : {8, 40}) {
+    calls_.clear();
+    ASSERT_TRUE(engine->CreateTopic("t" + std::to_string(partitions), partitions, {}));
+    EXPECT_EQ(calls_[Call::flush_all], 1) << partitions;
+    // The manifest's two copies, whatever the number of partitions.
+    EXPECT_LE(calls_[Call::flush] + calls_[Call::flush_directory], 4) << partitions;
+  }
+  calls_.clear();
+  ASSERT_TRUE(engine->AddPartitions("t8", 20));
+  EXPECT_EQ(calls_[Call::flush_all], 1);
+}
+
+// FUSE does nothing for syncfs, for one.
+TEST_F(ManyPartitionsTest, FoldersAreFlushedOneByOneWhereAFlushOfAllDoesNotCount) {
+  world_.flush_all_counts = false;
+  constexpr int32_t kPartitions = 20;
+  const auto engine = Open();
+  calls_.clear();
+  ASSERT_TRUE(engine->CreateTopic("t", kPartitions, {}));
+  EXPECT_EQ(calls_[Call::flush_all], 0);
+  EXPECT_GE(calls_[Call::flush], 2 * kPartitions);
+  EXPECT_GE(calls_[Call::flush_directory], kPartitions + 1);
+}
+
+// What a failed flush has left may be seen and not be on the device: it is not taken for good.
+TEST_F(ManyPartitionsTest, AFailedFlushOfFoldersMakesNoPartitions) {
+  const auto engine = Open();
+  ASSERT_TRUE(engine->CreateTopic("t", 1, {}));
+  std::map<std::string, int> written;
+  bool fails = true;
+  world_.plan = [&](Call call, const std::string& path) {
+    if (call == Call::write && path.ends_with("partition.metadata")) ++written[path];
+    return call == Call::flush_all && fails ? EIO : 0;
+  };
+  const Status failed = engine->AddPartitions("t", 20);
+  EXPECT_EQ(failed.error().code(), ErrorCode::io_error);
+  EXPECT_EQ(engine->FindTopic("t")->partition_count(), 1);
+  EXPECT_TRUE(engine->health()) << "nothing of the store has changed";
+  fails = false;
+  ASSERT_TRUE(engine->AddPartitions("t", 20));
+  EXPECT_EQ(engine->FindTopic("t")->partition_count(), 20);
+  EXPECT_EQ(written[options_.data_dir + "/t-19/partition.metadata"], 2);
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ class FaultWorld {
   // What the disk says is left, if not the truth.
   std::optional<uint64_t> free_bytes;
 
+  // What the file system says of itself, if not the truth.
+  std::optional<bool> flush_all_counts;
+
   explicit FaultWorld(io::FileSystem& real = io::SystemFiles())
       : files_(*this, real), worker_(io::MakeInlineWorker(loop_)) {}
   io::Environment environment(base::Clock& clock = base::SystemClock()) {
@@ -121,6 +124,7 @@ class FaultWorld {
     Result<io::DiskSpace> Space(const std::string& directory) override {
       auto space = real_.Space(directory);
       if (space && world_.free_bytes) space->free_bytes = *world_.free_bytes;
+      if (space && world_.flush_all_counts) space->flush_all_counts = *world_.flush_all_counts;
       return space;
     }
 
