@@ -1,5 +1,5 @@
 // What the record codec costs per record: encoding into a tail, checking and walking over a batch,
-// the checksum, zstd. The argument is the size of a record's value in bytes.
+// zstd. The argument is the size of a record's value in bytes.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -8,7 +8,6 @@
 #include <benchmark/benchmark.h>
 
 #include "base/bytes.h"
-#include "base/crc32c.h"
 #include "record/batch.h"
 
 namespace tidemark::record {
@@ -134,13 +133,6 @@ void BM_Decode(benchmark::State& state) {
   CountRecords(state, encoded.size());
 }
 BENCHMARK(BM_Decode)->ArgsProduct({{16, 100, 1000}, {0, 3}})->ArgNames({"value", "headers"});
-
-void BM_Crc32c(benchmark::State& state) {
-  const std::vector<std::byte> bytes(static_cast<size_t>(state.range(0)), std::byte{0x5a});
-  for (auto _ : state) benchmark::DoNotOptimize(base::Crc32c(bytes));
-  state.SetBytesProcessed(state.iterations() * state.range(0));
-}
-BENCHMARK(BM_Crc32c)->Arg(100)->Arg(4096)->Arg(65536)->ArgName("bytes");
 
 void BM_AppendBatch(benchmark::State& state) {
   const Workload workload(static_cast<size_t>(state.range(0)), 0);
