@@ -33,8 +33,8 @@ void CountBytes(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
 
-// Where a copy goes stands apart from where it comes from within a page: some processors (AMD EPYC
-// of 2026 with glibc 2.36) copy 15 times slower when it stands 1 to 63 bytes behind that place,
+// Where a copy goes stands apart from where it comes from within a page: with glibc 2.36 an AMD
+// EPYC copies 20 times slower when it stands a few bytes behind that place (docs/benchmarks.md),
 // which is where an allocator may put it.
 void BM_Memcpy(benchmark::State& state) {
   constexpr size_t kPageBytes = 4096;
