@@ -4,7 +4,7 @@
 #
 #   tests/kafka/run.sh
 #
-# The release of Kafka that pom.xml names is fetched by Maven into build/kafka at the first run.
+# The release of Kafka that pom.xml names is fetched at the first run (fetch.sh).
 # TIDEMARK_BUILD names a build folder that is up to date; without it build/release is built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,17 +31,6 @@ if [ -z "${TIDEMARK_BUILD:-}" ]; then
 fi
 export TIDEMARK_BUILD
 
-# Complete only when the stamp is there and of this pom.xml.
-if ! cmp -s tests/kafka/pom.xml build/kafka/pom.xml; then
-  rm -rf build/kafka
-  mkdir -p build/kafka
-  # A registry may fail for a moment.
-  fetch() {
-    mvn -B -f tests/kafka/pom.xml dependency:copy-dependencies \
-      -DoutputDirectory="$PWD/build/kafka/libs"
-  }
-  quietly fetch || { sleep 5 && quietly fetch; }
-  cp tests/kafka/pom.xml build/kafka/pom.xml
-fi
+bash tests/kafka/fetch.sh
 
 exec /usr/bin/python3 tests/kafka/run.py
