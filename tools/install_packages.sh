@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that the named groups need and that are missing.
 #
-#   tools/install_packages.sh build|demo|test|kafka|lint|coverage|peers...
+#   tools/install_packages.sh build|demo|test|instructions|kafka|lint|coverage|peers...
 #
 # Silent and quick when there is nothing to do.
 set -euo pipefail
@@ -20,6 +20,10 @@ packages_of() {
       echo libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev libmosquitto-dev \
         mosquitto-clients python3 python3-paho-mqtt libfuse3-dev fuse3
       ;;
+    # For tests/instructions/run.py.
+    instructions)
+      echo valgrind python3
+      ;;
     kafka)
       echo maven openjdk-17-jdk-headless python3
       ;;
@@ -34,7 +38,8 @@ packages_of() {
       echo librocksdb-dev libleveldb-dev liblmdb-dev libsqlite3-dev mosquitto nats-server python3
       ;;
     *)
-      echo "install_packages.sh: no group named '$1' (build, demo, test, kafka, lint, coverage, peers)" >&2
+      echo "install_packages.sh: no group named '$1' (build, demo, test, instructions, kafka, lint," \
+        "coverage, peers)" >&2
       return 2
       ;;
   esac
