@@ -4,7 +4,9 @@ import html
 import math
 import statistics
 
-from report_rows import OURS, LIMIT, WORKS, collect_goals, groups, in_brackets, met, number, spread
+from report_jobs import WORK as JOBS
+from report_rows import (
+    LIMIT, OURS, WORKS, collect_goals, groups, in_brackets, met, number, spread, works_of)
 
 # Light and dark, by system.
 COLOURS = {
@@ -226,8 +228,9 @@ def goals_table(rows):
     return "<h2>Goals</h2>" + "".join(parts) + "</table></div>"
 
 
-def rows_table(members):
-    parts = [f'<div class="scroll"><table><tr><th>System<th class="number">'
+def rows_table(members, with_case=False):
+    case_head = "<th>Case" if with_case else ""
+    parts = [f'<div class="scroll"><table><tr>{case_head}<th>System<th class="number">'
              f'{html.escape(members[0]["unit"])}<th class="number">Spread'
              '<th class="number">By Tidemark’s<th>Setting</tr>']
     for row in members:
@@ -235,7 +238,8 @@ def rows_table(members):
         if row["ratios"]:
             ratio = number(statistics.median(row["ratios"])) + in_brackets(row["ratios"])
         notes = f"; {row['notes']}" if row.get("notes") else ""
-        parts.append(f'<tr{" class=ours" if row["system"] == OURS else ""}>'
+        case = f"<td>{html.escape(row['case'])}" if with_case else ""
+        parts.append(f'<tr{" class=ours" if row["system"] == OURS else ""}>{case}'
                      f'<td>{html.escape(row["system"])}<td class="number">{number(row["median"])}'
                      f'<td class="number small">{html.escape(spread(row["samples"]))}'
                      f'<td class="number small">{html.escape(ratio)}'
@@ -243,20 +247,36 @@ def rows_table(members):
     return "".join(parts) + "</table></div>"
 
 
-def work_section(rows, work):
-    parts = [f"<h2>({html.escape(work)}) {html.escape(WORKS.get(work, ''))}</h2>"]
-    along = {}
+def along_axes(rows, work):
+    """(series, unit) -> rows of at least two places on that axis."""
+    found = {}
     for row in rows:
         if row["work"] == work and row.get("x") is not None and row.get("series"):
-            along.setdefault((row["series"], row["unit"]), []).append(row)
-    for (series, _), members in along.items():
-        if len({row["x"] for row in members}) > 1:
-            parts.append(lines(series, members))
+            found.setdefault((row["series"], row["unit"]), []).append(row)
+    return {key: members for key, members in found.items()
+            if len({row["x"] for row in members}) > 1}
+
+
+def figures(members, with_case=False):
+    return f"<details><summary>Figures</summary>{rows_table(members, with_case)}</details>"
+
+
+def work_section(rows, work):
+    head = f"({work}) {WORKS.get(work, '')}" if len(work) == 1 else WORKS.get(work, work)
+    parts = [f"<h2>{html.escape(head)}</h2>"]
+    drawn = set()
+    for (series, _), members in along_axes(rows, work).items():
+        parts.append(lines(series, members))
+        if work == JOBS:
+            # A sweep of jobs has a row or two of each case: bars of these would say nothing.
+            parts.append(figures(members, with_case=True))
+            drawn |= {id(row) for row in members}
     for (case, unit), members in groups(rows, work).items():
+        if all(id(row) in drawn for row in members):
+            continue
         better = "higher" if members[0]["better"] == "higher" else "lower"
         parts.append(f"<h3>{html.escape(case)}</h3><p>{html.escape(unit)}; {better} is better</p>")
-        parts.append(bars(members))
-        parts.append(f"<details><summary>Figures</summary>{rows_table(members)}</details>")
+        parts.append(bars(members) + figures(members))
     return "".join(parts)
 
 
@@ -276,7 +296,7 @@ def machine_text(machines):
 
 
 def page(rows, machines, title):
-    works = sorted({row["work"] for row in rows})
+    works = works_of(rows)
     return (f'<!doctype html>\n<html lang="en"><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{html.escape(title)}</title><style>{style()}</style>"

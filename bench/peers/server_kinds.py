@@ -1,6 +1,7 @@
 """The servers that servers.py compares: how each is set, started and stopped."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ import time
 
 START_SECONDS = 30
 STOP_SECONDS = 30
+# Of a run of the load generator, besides the seconds that it was asked for.
+LOAD_PATIENCE_SECONDS = 150
 
 
 class GiveUp(Exception):
@@ -88,6 +91,7 @@ class Server:
     system = ""
     setting = ""
     program = ""
+    speaks_mqtt = True
     keeps_qos_0 = False  # on the disk
     keeps_for_subscriber = False  # leave_subscriber() is called before the load
 
@@ -148,6 +152,17 @@ class Server:
 
     def make_topics(self, count):
         publish_topics(self.port, count)
+
+    def load(self, qos, connections, window, payload_bytes):
+        """What the load generator tells: "messages", "messages_per_s", and for QoS 1 "p50_ms"."""
+        command = [os.path.join(self.options.build, "bench_mqtt_load"), "--port", str(self.port),
+                   "--qos", str(qos), "--connections", str(connections), "--window", str(window),
+                   "--bytes", str(payload_bytes), "--seconds", str(self.options.seconds)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False,
+                                timeout=self.options.seconds + LOAD_PATIENCE_SECONDS)
+        if answer.returncode != 0:
+            raise GiveUp(f"{self.system}: {answer.stderr.strip()}")
+        return json.loads(answer.stdout)
 
 
 class Tidemark(Server):
@@ -225,7 +240,7 @@ class Nats(Server):
                        f"mqtt {{ host: 127.0.0.1\nport: {self.port} }}\n")
 
 
-KINDS = (Tidemark, Mosquitto, MosquittoPersistent, MosquittoSafe, Nats)
+MQTT_KINDS = (Tidemark, Mosquitto, MosquittoPersistent, MosquittoSafe, Nats)
 
 
 @contextlib.contextmanager

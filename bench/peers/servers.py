@@ -1,13 +1,14 @@
 #!/usr/bin/python3
-"""Tidemark's gateway beside mosquitto and NATS JetStream: the same MQTT load for each.
+"""Tidemark's gateway beside mosquitto and NATS JetStream, the same MQTT load for each, and Kafka.
 
-    bench/peers/servers.py [--build build/release] [--dir FOLDER] [--work j,i,g] [--rounds N]
+    bench/peers/servers.py [--build build/release] [--dir FOLDER] [--work a,b,c,j,i,g] [--rounds N]
                            [--seconds S] [--connections 1,100,1000] [--qos 0,1] [--window N]
                            [--server NAME,...] [--json FILE]
 
 In each round every server has a run, one after the other, on a free port of 127.0.0.1 and in a
-folder of its own; a server that is not installed is left out. What each work is, how each server is
-set, and the form of the JSON are in docs/peers.md.
+folder of its own; a server that is not installed is left out. Apache Kafka is fetched by Maven
+(tests/kafka/fetch.sh), and left out if that fails; its own producer is its load. What each work is,
+how each server is set, and the form of the JSON are in docs/peers.md.
 """
 
 import argparse
@@ -25,11 +26,14 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 sys.dont_write_bytecode = True
 
+from server_kafka import Kafka, KafkaDurable  # noqa: E402
 from server_kinds import (  # noqa: E402
-    KINDS, GiveUp, Mosquitto, Nats, Tidemark, leave_subscriber, running)
+    MQTT_KINDS, GiveUp, Mosquitto, Nats, Tidemark, leave_subscriber, running)
 
-# Of a run of the load generator, besides the seconds that it was asked for.
-LOAD_PATIENCE_SECONDS = 150
+KINDS = MQTT_KINDS + (Kafka, KafkaDurable)
+# Of a payload: a thermometer's, and the records of bench_peers.
+READING_BYTES = 62
+RECORD_BYTES = 100
 
 
 # --- works
@@ -74,14 +78,9 @@ class Results:
 
 
 def run_load(options, server, qos, connections):
-    command = [os.path.join(options.build, "bench_mqtt_load"), "--port", str(server.port),
-               "--qos", str(qos), "--connections", str(connections),
-               "--window", str(options.window), "--seconds", str(options.seconds)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False,
-                            timeout=options.seconds + LOAD_PATIENCE_SECONDS)
-    if answer.returncode != 0:
-        raise GiveUp(f"{server.system}: {answer.stderr.strip()}")
-    return json.loads(answer.stdout)
+    if server.keeps_for_subscriber:
+        leave_subscriber(server.port)
+    return server.load(qos, connections, options.window, READING_BYTES)
 
 
 class RawDevice:
@@ -109,6 +108,33 @@ def flushes_per_second(folder, seconds):
         os.unlink(path)
 
 
+def one_connection(options, servers, results, work, case, qos, window):
+    """Records of 100 bytes from one client, so many in flight; of QoS 0 as many as it likes."""
+    for server in servers:
+        with running(server, options.dir):
+            if server.keeps_for_subscriber:
+                leave_subscriber(server.port)
+            told = server.load(qos, 1, window, RECORD_BYTES)
+        results.add(work, f"server, one client, {case}", server, "messages/s",
+                    told["messages_per_s"],
+                    notes="" if qos > 0 or server.keeps_qos_0 else "kept nowhere")
+        if qos > 0:
+            results.add(work, f"server, one client, {case}", server, "ms, median", told["p50_ms"],
+                        better="lower")
+
+
+def work_a(options, servers, results):
+    one_connection(options, servers, results, "a", "one message at a time", 1, 1)
+
+
+def work_b(options, servers, results):
+    one_connection(options, servers, results, "b", "64 in flight", 1, 64)
+
+
+def work_c(options, servers, results):
+    one_connection(options, servers, results, "c", "in bulk", 0, 1)
+
+
 def messages_case(qos, connections):
     return f"QoS {qos}, {connections:,} connection{'' if connections == 1 else 's'}"
 
@@ -118,9 +144,9 @@ def work_j(options, servers, results):
         for connections in options.connections:
             case = messages_case(qos, connections)
             for server in servers:
+                if not server.speaks_mqtt:
+                    continue
                 with running(server, options.dir):
-                    if server.keeps_for_subscriber:
-                        leave_subscriber(server.port)
                     told = run_load(options, server, qos, connections)
                 results.add("j", case, server, "messages/s", told["messages_per_s"],
                             x=connections, series=f"connections, QoS {qos}",
@@ -142,8 +168,6 @@ def work_i(options, servers, results):
             results.add("i", "server, idle, 100 topics", server, "MiB",
                         server.memory_bytes() / 2**20, better="lower")
         with running(server, options.dir):
-            if server.keeps_for_subscriber:
-                leave_subscriber(server.port)
             run_load(options, server, 1, 100)
             results.add("i", "server, QoS 1, 100 connections, most", server, "MiB",
                         server.memory_bytes("VmHWM") / 2**20, better="lower")
@@ -152,16 +176,14 @@ def work_i(options, servers, results):
 def work_g(options, servers, results):
     for server in servers:
         with running(server, options.dir):
-            if server.keeps_for_subscriber:
-                leave_subscriber(server.port)
             told = run_load(options, server, 1, 100)
             server.stop(signal.SIGKILL)
-            case = f"server, killed under {options.seconds:g} s of QoS 1, to the first CONNACK"
+            case = f"server, killed under {options.seconds:g} s of QoS 1, to the first answer"
             results.add("g", case, server, "ms", server.start() * 1e3, better="lower",
                         notes=f"{told['messages']:,} messages in the first round")
 
 
-WORKS = {"j": work_j, "i": work_i, "g": work_g}
+WORKS = {"a": work_a, "b": work_b, "c": work_c, "j": work_j, "i": work_i, "g": work_g}
 
 
 def machine(options, servers):
@@ -250,6 +272,9 @@ def main():
             continue
         if server.available():
             servers.append(server)
+        elif kind is Kafka:
+            print("Apache Kafka is not here, and Maven could not fetch it: left out",
+                  file=sys.stderr)
         elif kind in (Tidemark, Mosquitto, Nats):
             print(f"{server.system} is not here: left out", file=sys.stderr)
     facts = machine(options, servers)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The comparisons run: every work of bench_peers with every system that is here, in small; servers.py
-# with the servers that are here; and bench/report makes a page and tables of what they have measured.
+# with the servers that are here, Apache Kafka among them where Maven can fetch it; and bench/report
+# makes a page and tables of what they, and tidemark bench, have measured.
 #
 #   TIDEMARK_BUILD=build/release tests/scripts/bench_peers_test.sh
 set -euo pipefail
@@ -49,7 +50,8 @@ code=0
 
 echo "-- bench_mqtt_load and servers.py"
 bench/peers/servers.py --build "$TIDEMARK_BUILD" --dir "$work" --rounds 1 --seconds 0.2 \
-  --connections 1,3 --json "$work/servers.json" >"$work/table"
+  --connections 1,3 --server "tidemark,mosquitto,nats jetstream" --json "$work/servers.json" \
+  >"$work/table"
 /usr/bin/python3 - "$work/servers.json" <<'END'
 import json, sys
 rows = json.load(open(sys.argv[1]))["rows"]
@@ -57,8 +59,34 @@ cases = {row["case"] for row in rows if row["system"] == "Tidemark" and row["wor
 assert cases == {f"QoS {qos}, {count}" for qos in (0, 1)
                  for count in ("1 connection", "3 connections")}, cases
 assert all(row["median"] > 0 for row in rows), rows
-assert {row["work"] for row in rows} == set("gij")
+assert {row["work"] for row in rows} == set("abcgij")
 END
+
+# With Maven's help; without it the comparison goes on, and says so. Once is enough for tests/run.sh: how
+# Tidemark does its I/O is nothing to Kafka.
+if [ -z "${TIDEMARK_IO:-}" ]; then
+  echo "-- Apache Kafka"
+  fetched=0
+  bash tests/kafka/fetch.sh >"$work/fetch" 2>&1 && fetched=1
+  bench/peers/servers.py --build "$TIDEMARK_BUILD" --dir "$work" --rounds 1 --seconds 0.2 \
+    --work b,i --server "tidemark,apache kafka" --json "$work/kafka.json" \
+    >"$work/table" 2>"$work/err" || fail "$(cat "$work/err")"
+  if [ "$fetched" -eq 1 ]; then
+    /usr/bin/python3 - "$work/kafka.json" <<'END'
+import json, sys
+content = json.load(open(sys.argv[1]))
+rows = [row for row in content["rows"] if row["system"] == "Apache Kafka"]
+# Default and durable, in each case and unit.
+assert len({row["setting"] for row in rows}) == 2 and len(rows) == 8, rows
+assert all(row["median"] > 0 and row["ratio_to_tidemark"] > 0 for row in rows), rows
+assert content["machine"]["versions"]["Apache Kafka"], content["machine"]
+END
+  else
+    tail -n 1 "$work/fetch"
+    grep -q '^Apache Kafka is not here, and Maven could not fetch it: left out$' "$work/err" ||
+      fail "nobody says that Kafka is left out: $(cat "$work/err")"
+  fi
+fi
 [ -z "$(find "$work" -maxdepth 1 -name 'servers-*')" ] || fail "servers.py leaves folders behind"
 
 echo "-- what the load generator counts is what the server has"
@@ -105,6 +133,32 @@ parser = Balance()
 parser.feed(page)
 assert not parser.open_tags, parser.open_tags
 END
+# Jobs of tidemark bench: those that differ in one way alone make a chart along it, others stand alone.
+for i in 1 2; do
+  (cd "$work" && "$TIDEMARK_BIN" bench "$OLDPWD/bench/jobs/partitions.fio" --runtime=20ms \
+    --ramp_time=0 --journal=8m --compression=none --output-format=json) >"$work/jobs-$i.json"
+done
+(cd "$work" && "$TIDEMARK_BIN" bench --rw=rawsync --recordsize=4k --name=device --runtime=20ms \
+  --output-format=json) >"$work/jobs-3.json"
+bench/report --output "$work/page.html" "$work"/jobs-?.json
+for text in 'aria-label="records/s by partitions"' 'aria-label="ms, p99 (append) by partitions"' \
+  '<title>1k partitions; Tidemark' '<h3>device</h3>'; do
+  grep -qF "$text" "$work/page.html" || fail "the page lacks $text"
+done
+/usr/bin/python3 - "$work"/jobs-?.json <<'END'
+import json, sys
+sys.path.insert(0, "bench")
+sys.dont_write_bytecode = True
+import report_rows
+rows, _ = report_rows.load(sys.argv[1:])
+swept = [row for row in rows if row["unit"] == "records/s"]
+assert [row["x"] for row in swept] == [1, 4, 16, 64, 256, 1000], swept
+assert len({row["setting"] for row in swept}) == 1, swept
+assert all(len(row["samples"]) == 2 for row in swept), swept
+wanted = json.load(open(sys.argv[2]))["jobs"][3]["append"]["records_per_s"]
+assert swept[3]["case"] == "64 partitions" and swept[3]["samples"][1] == wanted, swept[3]
+END
+
 # Two files with the same rows: medians over the samples of both, ratios pair by pair.
 for i in 1 2; do
   cat >"$work/$i.json" <<END
@@ -121,7 +175,7 @@ grep -qxF '| LMDB: a/b | 50; 0.375 (0.25 to 0.5) |' "$work/tables.md" ||
 grep -qF '| (c) bulk ingest, by the best embedded peer'"'"'s: LMDB (a/b)' "$work/tables.md" ||
   fail "no goal: $(cat "$work/tables.md")"
 grep -qF '| **missed** |' "$work/tables.md" || fail "a goal that is missed is not told"
-for broken in '{"rows": [{}]}' '{"rows": 1}' 'nonsense'; do
+for broken in '{"rows": [{}]}' '{"rows": 1}' 'nonsense' '{"tidemark version": "1", "jobs": [1]}'; do
   echo "$broken" >"$work/broken.json"
   code=0
   bench/report "$work/broken.json" >"$work/out" 2>"$work/err" || code=$?
