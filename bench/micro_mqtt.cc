@@ -10,7 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "bench/peers/mqtt_packets.h"
+#include "bench/mqtt_packets.h"
 #include "ingest/mqtt_packet.h"
 
 namespace tidemark::ingest {
