@@ -216,16 +216,22 @@ void Compaction::StartSwap() {
 
 void Compaction::TakeSwap(Swap& swap) {
   working_ = swapping_ = false;
-  if (!swap.result.status.ok()) {
-    if (swap.result.decided) {
-      // What a reader would find now is known to the next opening only.
-      context_.Stop(swap.result.status.error());
-      ReturnRoom(0);
-      return EndPass();
-    }
-    pass_->FailSwap(swap.result.status.error());
+  const SwapResult& result = swap.result;
+  if (!result.status.ok() && !result.decided) {
+    pass_->FailSwap(result.status.error());
     return EndFailed();
   }
+  if (result.status.ok() || result.log_in_place) TakeSuccessor(swap);
+  if (!result.status.ok()) {
+    // The next opening does the rest. Until then readers have what they find.
+    context_.Stop(result.status.error());
+    return EndPass();
+  }
+  pass_->EndGroup();
+  if (stopped_) Stop();
+}
+
+void Compaction::TakeSuccessor(Swap& swap) {
   const CompactionPass::Outcome& outcome = pass_->outcome();
   const CompactionPass::Group& group = pass_->group();
   ReturnRoom(outcome.written_bytes + kSegmentFiles.size() * kFileSlackBytes);
@@ -244,8 +250,6 @@ void Compaction::TakeSwap(Swap& swap) {
   successor.facts = {
       true,          outcome.compacted, outcome.appended, outcome.log_bytes, outcome.end_offset,
       /*left=*/false};
-  pass_->EndGroup();
-  if (stopped_) Stop();
 }
 
 // The segment is what it was, though perhaps clean to another offset.

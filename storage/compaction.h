@@ -84,6 +84,7 @@ class Compaction {
   void TakePiece(uint64_t bytes, int64_t began_us);
   void StartSwap();
   void TakeSwap(Swap& swap);
+  void TakeSuccessor(Swap& swap);
   void NoteUnchanged();
   void EndPass();
   void EndFailed();

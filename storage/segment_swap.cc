@@ -168,6 +168,10 @@ SwapResult SwapSegments(io::FileSystem& files, const std::string& folder, int64_
   result.decided = true;
   result.status = files.FlushDirectory(folder);
   if (result.status.ok()) result.status = DoSwap(files, folder, base_offset, end_offset);
+  if (!result.status.ok()) {
+    const auto draft = files.Exists(CleanedPath(folder, base_offset, SegmentFile::log));
+    result.log_in_place = draft.ok() && !*draft;
+  }
   return result;
 }
 

@@ -24,8 +24,10 @@ std::string SwapPath(const std::string& folder, int64_t base_offset);
 
 struct SwapResult {
   Status status;
-  // A failure before this is that of a draft. After it, only the next opening can tell.
+  // A failure before this is that of a draft. After it, only the next opening can finish the work.
   bool decided = false;
+  // After such a failure: BASE.log is the successor's, so that this is what readers find.
+  bool log_in_place = false;
 };
 // The finished CleanedSegment of `base_offset` replaces all segments in [base_offset, end_offset).
 SwapResult SwapSegments(io::FileSystem& files, const std::string& folder, int64_t base_offset,
