@@ -26,6 +26,7 @@ struct Packer::FlushWork {
 
 bool Packer::FlushIsDue() const {
   if (unflushed_.empty()) return false;
+  if (unflushed_.size() >= kMostUnflushedPartitions) return true;
   const uint64_t room = std::min(context_.options.memory_bytes, journal_.ring_bytes());
   const bool large =
       unflushed_bytes_ >= kMostFlushBytes || unflushed_run_bytes_ * kUnflushedShare >= room;

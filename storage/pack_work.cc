@@ -144,7 +144,8 @@ bool Packer::StartPack() {
   auto work = std::make_shared<PackWork>();
   uint64_t bytes = 0;
   const int64_t most_segment_bytes = MostSegmentBytesInStore();
-  while (!queue_.empty() && bytes < kPackBytes) {
+  while (!queue_.empty() && bytes < kPackBytes &&
+         unflushed_.size() + work->items.size() < kMostUnflushedPartitions) {
     PartitionCore& partition = *queue_.front();
     PackItem item;
     item.partition = &partition;

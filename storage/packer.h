@@ -26,6 +26,10 @@ namespace tidemark::storage {
 // than one. So the kernel is asked to begin with every so many bytes.
 inline constexpr uint64_t kWritebackBytes = uint64_t{1} << 20;
 
+// A partition's log stays open from its first unflushed batch to the flush: so many at once at
+// most, far below the 1,024 files that a process may usually have open.
+inline constexpr size_t kMostUnflushedPartitions = 128;
+
 using TopicList = std::vector<std::unique_ptr<TopicCore>>;
 
 class Packer {
