@@ -6,8 +6,8 @@
 Each case of prog_count_work runs under callgrind twice, with as many operations and with twice as
 many: the difference is what the operations cost, without anything that is done once. Counted are
 the instructions of Tidemark's own code, and how often it calls a library (memcpy and malloc among
-them). What the libraries do inside is not counted, since it depends on the processor (memcpy) or is somebody
-else's (zstd); neither is the simulated disk, which is no part of the product.
+them). What the libraries do inside is not counted, since it depends on the processor (memcpy) or is
+somebody else's (zstd); neither is the simulated disk, which is no part of the product.
 
 Exit 0: all within the limits. 1: one is above. Where more is wanted on purpose, or less was reached,
 --update writes what was measured, and limits.txt goes into the commit that made the difference.
