@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kFirstOffset = 1'000'000;
 constexpr int64_t kOffsetsPerFrame = 8;
+constexpr int64_t kRecordBytes = 110;  // of 100 bytes, encoded
 
 // A commit in memory, with the directory of a commit like it repeated, as in the journal.
 class Commit {
@@ -131,8 +132,8 @@ void BM_NoHeader(benchmark::State& state) {
 
 void Shapes(benchmark::internal::Benchmark* one) {
   one->ArgNames({"partitions", "bytes"});
-  one->Args({1, 110})->Args({1, 110 * 64})->Args({1, 1 << 18});
-  one->Args({64, 110})->Args({1000, 110})->Args({64, 110 * 64});
+  one->Args({1, kRecordBytes})->Args({1, 64 * kRecordBytes})->Args({1, 1 << 18});
+  one->Args({64, kRecordBytes})->Args({1000, kRecordBytes})->Args({64, 64 * kRecordBytes});
 }
 BENCHMARK(BM_EncodeCommit)->Apply(Shapes);
 BENCHMARK(BM_CheckCommit)->Apply(Shapes);
