@@ -176,10 +176,14 @@ Result<BatchHeader> AppendBatch(BatchHeader header, base::ByteSpan records, Code
     output->resize(start);
     return used.error();
   }
-  const std::span<std::byte> batch(output->data() + start, output->size() - start);
+  return FinishBatch(header, *used, {output->data() + start, output->size() - start});
+}
+
+BatchHeader FinishBatch(BatchHeader header, Codec codec, std::span<std::byte> batch) {
+  TIDEMARK_CHECK(batch.size() >= kBatchHeaderBytes && batch.size() <= kMaxBatchBytes);
   header.magic = kMagic;
   header.batch_length = static_cast<int32_t>(batch.size() - kBatchLengthOverhead);
-  header.attributes = WithCodec(header.attributes, *used);
+  header.attributes = WithCodec(header.attributes, codec);
   EncodeBatchHeader(header, batch.data());
   header.crc = ComputeCrc(batch);
   StoreBig(batch.data() + kCrcAt, header.crc);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -134,6 +135,10 @@ class Compressor {
 // not make them smaller). Returns the header as written.
 Result<BatchHeader> AppendBatch(BatchHeader header, base::ByteSpan records, Codec codec, int level,
                                 Compressor* compressor, std::vector<std::byte>* output);
+
+// Makes a batch of records that stand in it already, as `codec` says, behind the place of the
+// header: writes that there, with batch_length, crc and the codec bits filled in, and returns it.
+BatchHeader FinishBatch(BatchHeader header, Codec codec, std::span<std::byte> batch);
 
 // A batch opened for reading: checked whole (header, CRC, every record) and, if need be,
 // decompressed.

@@ -190,22 +190,32 @@ bool Packer::StartPack() {
   return true;
 }
 
+// What is not compressed becomes a batch where it stands.
+Result<Packer::EncodedBatch> Packer::EncodeRun(Run& run, record::Codec codec, int level) {
+  const auto count = static_cast<int32_t>(run.next_offset() - run.base_offset());
+  const record::BatchHeader header = run.HeaderFor(run.next_offset(), count);
+  if (codec == record::Codec::none)
+    return EncodedBatch{record::FinishBatch(header, codec, run.batch()), run.batch()};
+  batch_.clear();
+  auto made =
+      record::AppendBatch(header, run.bytes(0, run.size()), codec, level, &compressor_, &batch_);
+  if (!made) return made.error();
+  return EncodedBatch{*made, batch_};
+}
+
 void Packer::PackOnWorker(PackItem& item) {
   item.status = EnsureWriter(context_.environment.files, *item.partition, item.active_base_offset,
                              item.flushed_bytes, item.terms, &item.warning);
   int64_t segment_bytes = item.roll ? 0 : item.segment_bytes;
   for (Run* run : item.runs) {
     if (!item.status.ok()) return;
-    batch_.clear();
-    const auto count = static_cast<int32_t>(run->next_offset() - run->base_offset());
-    auto header =
-        record::AppendBatch(run->HeaderFor(run->next_offset(), count), run->bytes(0, run->size()),
-                            item.codec, item.level, &compressor_, &batch_);
-    if (!header) {
-      item.status = header.error();
+    auto batch = EncodeRun(*run, item.codec, item.level);
+    if (!batch) {
+      item.status = batch.error();
       return;
     }
-    auto appended = item.partition->writer->Append(*header, batch_, run->appended(), segment_bytes);
+    auto appended =
+        item.partition->writer->Append(batch->header, batch->bytes, run->appended(), segment_bytes);
     if (!appended) {
       item.status = appended.error();
       return;

@@ -78,6 +78,10 @@ class Packer {
   struct PackWork;
   struct FlushWork;
   struct RollWork;
+  struct EncodedBatch {
+    record::BatchHeader header;
+    base::ByteSpan bytes;
+  };
 
   void Enqueue(PartitionCore& partition);
   void MaybeStartReclaim();
@@ -92,6 +96,7 @@ class Packer {
   bool EnsureWriterToFinish(PartitionCore& partition);
   bool StartPack();
   void FinishPack(PackWork& work);
+  Result<EncodedBatch> EncodeRun(Run& run, record::Codec codec, int level);
   void PackOnWorker(PackItem& item);
   void FinishPackItem(PackItem& item);
   void RetryLater(PartitionCore& partition, const Error& cause);

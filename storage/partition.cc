@@ -8,6 +8,9 @@
 namespace tidemark::storage {
 namespace {
 
+// With less memory than this a run grows as it is filled, whatever the one before it did.
+constexpr uint64_t kMemoryForFullRuns = uint64_t{32} * kRunBytes;
+
 bool SameTerms(const RecordsFrameHeader& a, const RecordsFrameHeader& b) {
   return a.base_offset == b.base_offset && a.base_timestamp_ms == b.base_timestamp_ms &&
          a.leader_epoch == b.leader_epoch && a.attributes == b.attributes;
@@ -28,7 +31,10 @@ SegmentOwner PartitionCore::owner() const { return {topic_.description().id, ind
 
 Run& PartitionCore::OpenRun(const RecordsFrameHeader& frame) {
   CloseOpenRun();
+  const bool will_be_full = !runs_.empty() && runs_.back()->is_nearly_full() &&
+                            context_.options.memory_bytes >= kMemoryForFullRuns;
   runs_.push_back(std::make_unique<Run>(frame));
+  if (will_be_full) runs_.back()->ExpectFull();
   context_.tail_memory_bytes += runs_.back()->memory_bytes();
   ReserveSpace(kRunOverheadBytes);
   return *runs_.back();

@@ -26,7 +26,9 @@ Run::Run(const RecordsFrameHeader& frame)
       next_offset_(frame.base_offset),
       max_timestamp_ms_(frame.base_timestamp_ms),
       submitted_end_(frame.base_offset),
-      durable_end_(frame.base_offset) {}
+      durable_end_(frame.base_offset) {
+  Grow(kFirstCapacityBytes);
+}
 
 bool Run::Takes(const RecordsFrameHeader& frame, int64_t offset, size_t encoded_bytes) const {
   return state_ == State::open && frame.leader_epoch == frame_.leader_epoch &&
@@ -47,7 +49,7 @@ size_t Run::EncodedBytes(const Record& record, int64_t offset, int64_t timestamp
 void Run::Append(const Record& record, int64_t offset, int64_t timestamp_ms, size_t encoded_bytes) {
   Reserve(encoded_bytes);
   MarkIfDue();
-  std::byte* to = data_.get() + size_;
+  std::byte* to = at(size_);
   std::byte* end = record::EncodeRecord(
       to, record, record::TimestampDelta(timestamp_ms, frame_.base_timestamp_ms),
       static_cast<int32_t>(offset - frame_.base_offset), encoded_bytes);
@@ -60,7 +62,7 @@ void Run::Append(const Record& record, int64_t offset, int64_t timestamp_ms, siz
 void Run::AppendEncoded(base::ByteSpan records, const record::RecordsSummary& summary) {
   Reserve(records.size());
   if (size_ > 0) marks_.push_back({next_offset_, size_});
-  std::copy(records.begin(), records.end(), data_.get() + size_);
+  std::copy(records.begin(), records.end(), at(size_));
   size_ += static_cast<uint32_t>(records.size());
   next_offset_ = frame_.base_offset + summary.last_offset_delta + 1;
   max_timestamp_ms_ =
@@ -77,7 +79,7 @@ Run Run::SplitBehindDurable() {
   TIDEMARK_CHECK(submitted_bytes_ == durable_bytes_);
   Run rest(frame_);
   rest.Reserve(size_ - durable_bytes_);
-  std::copy(data_.get() + durable_bytes_, data_.get() + size_, rest.data_.get());
+  std::copy(at(durable_bytes_), at(size_), rest.at(0));
   rest.size_ = size_ - durable_bytes_;
   rest.next_offset_ = next_offset_;
   rest.NoteAppended(appended_);
@@ -129,13 +131,17 @@ Run::Mark Run::MarkBefore(int64_t offset) const {
 void Run::Reserve(size_t more_bytes) {
   const size_t needed = size_ + more_bytes;
   if (needed <= capacity_) return;
-  size_t capacity =
-      std::max<size_t>({needed, size_t{capacity_} + capacity_ / 2, kFirstCapacityBytes});
+  size_t capacity = std::max<size_t>(needed, size_t{capacity_} + capacity_ / 2);
   // A run that has become large will become full: it does not grow past its limit.
   if (needed <= kRunBytes && capacity > kRunBytes / 2) capacity = kRunBytes;
-  auto* grown = static_cast<std::byte*>(std::realloc(data_.release(), capacity));
+  Grow(capacity);
+}
+
+void Run::Grow(size_t capacity) {
+  auto* grown = static_cast<std::byte*>(
+      std::realloc(memory_.release(), record::kBatchHeaderBytes + capacity));
   TIDEMARK_CHECK(grown != nullptr);
-  data_.reset(grown);
+  memory_.reset(grown);
   capacity_ = static_cast<uint32_t>(capacity);
 }
 

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
@@ -63,9 +64,13 @@ class Run {
   const AppendTimes& appended() const { return appended_; }
   uint32_t size() const { return size_; }
   size_t memory_bytes() const;
-  base::ByteSpan bytes(uint32_t from, uint32_t to) const {
-    return {data_.get() + from, data_.get() + to};
-  }
+  base::ByteSpan bytes(uint32_t from, uint32_t to) const { return {at(from), at(to)}; }
+  // All of it behind the place for a batch's header: what is written there changes no record, so
+  // that the worker may, while the core's thread reads them.
+  std::span<std::byte> batch() { return {memory_.get(), at(size_)}; }
+  // It will become full, as far as one can tell: so that it need not grow to that step by step.
+  void ExpectFull() { Grow(kRunBytes); }
+  bool is_nearly_full() const { return size_ >= kRunBytes / 4 * 3; }
 
   uint32_t submitted_bytes() const { return submitted_bytes_; }
   int64_t submitted_end() const { return submitted_end_; }
@@ -102,7 +107,11 @@ class Run {
   Mark MarkBefore(int64_t offset) const;
 
  private:
+  std::byte* at(uint32_t position) const {
+    return memory_.get() + record::kBatchHeaderBytes + position;
+  }
   void Reserve(size_t more_bytes);
+  void Grow(size_t capacity);
   void MarkIfDue();
 
   RecordsFrameHeader frame_;
@@ -113,7 +122,7 @@ class Run {
   struct Free {
     void operator()(std::byte* memory) const { std::free(memory); }
   };
-  std::unique_ptr<std::byte[], Free> data_;
+  std::unique_ptr<std::byte[], Free> memory_;  // a batch's header, then the records
   uint32_t size_ = 0;
   uint32_t capacity_ = 0;
   uint32_t submitted_bytes_ = 0;
