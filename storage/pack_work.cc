@@ -278,6 +278,11 @@ struct Packer::RollWork {
   std::string warning;
 };
 
+// An active segment with nothing in it is as good as a new one.
+bool Packer::HasToRoll(const PartitionCore* partition) {
+  return partition->active_begin_ms && !partition->deleted;
+}
+
 // When nothing is left to pack.
 bool Packer::StartRoll() {
   PartitionCore* partition = nullptr;
@@ -286,7 +291,7 @@ bool Packer::StartRoll() {
     to_roll_.pop_front();
     partition->in_roll_list = false;
     partition->roll_wanted = false;
-    if (!partition->active_begin_ms || partition->deleted) partition = nullptr;
+    if (!HasToRoll(partition)) partition = nullptr;
   }
   if (partition == nullptr) return false;
   job_ = Job::roll;

@@ -163,7 +163,8 @@ void Packer::Drain() {
 }
 
 bool Packer::drained() const {
-  bool all = job_ == Job::none && queue_.empty() && unflushed_.empty() && to_roll_.empty();
+  bool all = job_ == Job::none && queue_.empty() && unflushed_.empty() &&
+             std::none_of(to_roll_.begin(), to_roll_.end(), &Packer::HasToRoll);
   if (all) {
     ForEachPartition(topics_,
                      [&](PartitionCore& partition) { all = all && partition.runs().empty(); });

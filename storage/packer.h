@@ -102,6 +102,7 @@ class Packer {
   void RetryLater(PartitionCore& partition, const Error& cause);
   void StartFlush();
   void FinishFlush(FlushWork& work);
+  static bool HasToRoll(const PartitionCore* partition);
   bool StartRoll();
   void FinishRoll(RollWork& work);
   bool TakeWritten(PartitionCore& partition, const Status& status, const std::string& warning);

@@ -85,5 +85,17 @@ TEST_F(TopicsTest, PartitionsAreNeitherTakenAwayNorMoreThanTheJournalHolds) {
   EXPECT_FALSE(std::filesystem::exists(PathOf("t-2")));
 }
 
+// Found by the simulator (seed 1400000069): a change of the index interval finishes the active
+// segment; where there was none, closing waited for that without end.
+TEST_F(TopicsTest, ClosingEndsWhereNothingIsThereToBeFinished) {
+  Open();
+  MakeTopic("t");
+  while (engine_->stats().checkpoints < 2) engine_->Poll(std::chrono::milliseconds(100));
+  TopicConfig config;
+  config.index_interval_bytes = 64;
+  ASSERT_TRUE(engine_->AlterTopic("t", config).ok());
+  CloseCleanly();
+}
+
 }  // namespace
 }  // namespace tidemark::testing
