@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <utility>
 
 #include "base/check.h"
 #include "io/disk_space.h"
@@ -59,8 +58,8 @@ class MachineFileSystem final : public FileSystem {
 
   Result<std::vector<DirectoryEntry>> List(const std::string& directory) override;
 
-  std::unique_ptr<ReadAhead> WillList(std::vector<std::string> directories) override {
-    return std::make_unique<DirectoriesAhead>(std::move(directories));
+  std::unique_ptr<ReadAhead> WillList(const std::vector<std::string>& directories) override {
+    return std::make_unique<DirectoriesAhead>(directories);
   }
 
   Status MakeDirectory(const std::string& path) override {

@@ -101,7 +101,7 @@ class FileSystem {
   virtual Result<std::vector<DirectoryEntry>> List(const std::string& directory) = 0;
   // These are going to be listed, in this order: a disk can read several at a time. A hint, on
   // which nothing may rest; where there is no such thing, nothing happens (nullptr).
-  virtual std::unique_ptr<ReadAhead> WillList(std::vector<std::string> /*directories*/) {
+  virtual std::unique_ptr<ReadAhead> WillList(const std::vector<std::string>& /*directories*/) {
     return nullptr;
   }
   virtual Status MakeDirectory(const std::string& path) = 0;  // ok when it is there already

@@ -47,7 +47,7 @@ std::unique_ptr<io::ReadAhead> Recovery::ReadFoldersAhead() {
     for (const auto& partition : topic->partitions()) folders.push_back(partition->folder());
   }
   if (folders.size() < kWorthIt) return nullptr;
-  return context_.environment.files.WillList(std::move(folders));
+  return context_.environment.files.WillList(folders);
 }
 
 // The partition's segments, once swaps are settled and its folder is there: it may be gone, or the
