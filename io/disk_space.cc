@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -91,10 +92,10 @@ bool OverlayCopiesOnWrite(const std::string& directory) {
 bool SyncfsTells() {
   utsname about{};
   if (uname(&about) != 0) return false;
-  int major = 0;
-  int minor = 0;
-  const char* const release = static_cast<const char*>(about.release);
-  if (std::sscanf(release, "%d.%d", &major, &minor) != 2) return false;
+  char* end = nullptr;  // "6.1.0-13-amd64"
+  const auto major = std::strtol(static_cast<const char*>(about.release), &end, 10);
+  if (*end != '.') return false;
+  const auto minor = std::strtol(end + 1, nullptr, 10);
   return major > 5 || (major == 5 && minor >= 8);
 }
 
