@@ -66,7 +66,8 @@ class SegmentWriter {
                                                        uint64_t flushed_bytes,
                                                        const WriterTerms& terms);
 
-  // From now on: the index interval from the next segment on, the size of indexes at once.
+  // From now on: the index interval from the first batch of a segment on, the size of indexes at
+  // once.
   void SetTerms(const WriterTerms& terms);
 
   // Appends one encoded batch whose header is `header`, and whose records were appended at `times`.

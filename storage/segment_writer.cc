@@ -341,6 +341,8 @@ Result<AppendedBatch> SegmentWriter::Append(const record::BatchHeader& header, b
 void SegmentWriter::SetTerms(const WriterTerms& terms) {
   state_->index_interval_bytes = terms.index_interval_bytes;
   state_->index_bytes = terms.index_bytes;
+  if (state_->base_offset >= 0 && state_->log_bytes == 0)
+    state_->indexes = IndexAppender(state_->base_offset, terms.index_interval_bytes);
 }
 
 void SegmentWriter::StartWriteback() {

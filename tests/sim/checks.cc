@@ -295,8 +295,7 @@ void Simulation::CheckNotices() {
     if (!notice.text.starts_with("scrub")) continue;
     Tell(notice.text);
     const bool unreadable = notice.text.find(": unreadable: ") != std::string::npos;
-    const bool index_of_altered_topic = notice.text.find(".index: ") != std::string::npos;
-    if (!(unreadable && world_.disk.faults_struck() > 0) && !index_of_altered_topic)
+    if (!(unreadable && world_.disk.faults_struck() > 0))
       Fail("nothing is damaged, but: " + notice.text);
   }
 }
@@ -317,20 +316,13 @@ void Simulation::CheckFiles() {
   }
   for (const storage::Finding& finding : report->findings) {
     using Kind = storage::Finding::Kind;
-    const bool by_other_settings =
-        finding.path.ends_with(".index") &&
-        std::any_of(model_.topics.begin(), model_.topics.end(), [&](const auto& topic) {
-          return topic.second.altered &&
-                 finding.path.starts_with(io::JoinPath(options_.data_dir, topic.first + "-"));
-        });
     const bool full = finding.path.ends_with("manifest") && tight();  // no room for its backup
     // What closing could not read it has left as it was, and said so.
     const bool not_finished = finding.path.ends_with("index") && faults_before > faults_at_opening_;
     // A seal that was made from a wrong read of what no CRC covers contradicts its log for ever.
     const bool sealed_wrongly =
         world_.disk.wrong_reads() > 0 && finding.what.find("were sealed") != std::string::npos;
-    const bool excused =
-        by_other_settings || full || not_finished || sealed_wrongly || ExcusesFile(finding.path);
+    const bool excused = full || not_finished || sealed_wrongly || ExcusesFile(finding.path);
     if ((finding.kind == Kind::fault && !excused) || finding.kind == Kind::unreadable)
       Fail("after a clean stop: " + finding.path + ": " + finding.what);
   }

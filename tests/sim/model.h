@@ -99,7 +99,6 @@ struct ModelTopic {
   // By group and partition: first the one that was acknowledged, then those that may have been made
   // durable since, as they were asked for.
   std::map<std::pair<std::string, int32_t>, std::vector<ModelCursor>> cursors;
-  bool altered = false;  // its segments may be indexed by other settings than today's
   bool must_exist = true;
   bool deleting = false;
 };

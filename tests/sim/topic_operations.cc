@@ -99,7 +99,6 @@ void Simulation::AlterTopic() {
   const Status altered = engine_->AlterTopic(target->topic->name(), changed);
   Tell("alter topic " + target->topic->name() + (altered.ok() ? "" : " fails"));
   NoteLimits(changed, target->model);
-  target->model->altered = true;
   const bool refused = !altered.ok() && altered.error().code() == ErrorCode::disk_full;
   if (altered.ok() && !dead()) {
     target->model->configs = {changed};

@@ -246,6 +246,22 @@ TEST_F(SegmentWriterTest, RollsWhenAnIndexIsFull) {
   EXPECT_EQ(*ListSegments(files_, folder()), (std::vector<int64_t>{0, 85, 170, 235}));
 }
 
+// Found by the simulator: an altered topic rolls, and the segment that it rolled into kept the old
+// interval, so that verify missed entries in it.
+TEST_F(SegmentWriterTest, AnEmptySegmentTakesANewInterval) {
+  constexpr int64_t kBatches = 20;
+  WriterTerms terms = kTerms;
+  terms.index_interval_bytes = 1 << 20;
+  const auto writer = *SegmentWriter::Resume(files_, folder(), -1, 0, terms);
+  Append(*writer, MakeBatch(0, 1, 1000, 10));
+  ExpectOk(writer->Roll(1, 1000));
+  terms.index_interval_bytes = 0;
+  writer->SetTerms(terms);
+  for (int64_t i = 1; i <= kBatches; ++i) Append(*writer, MakeBatch(i, 1, 1000 + i, 10));
+  ExpectOk(writer->Finish());
+  EXPECT_EQ(ReadBytes(Path(1, SegmentFile::offset_index)).size(), (kBatches - 1) * 8U);
+}
+
 TEST_F(SegmentWriterTest, ASingleBatchMayBeLargerThanASegment) {
   const auto writer = Resume(-1, 0);
   EXPECT_TRUE(Append(*writer, MakeBatch(0, 1, 1000, 5000), 1024).new_segment);
