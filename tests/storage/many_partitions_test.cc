@@ -1,5 +1,9 @@
 // What is asked of the disk where partitions are many: no more than there must be.
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -59,6 +63,28 @@ TEST_F(ManyPartitionsTest, OpeningListsEachFolderOnce) {
       EXPECT_EQ(listed_[options_.data_dir + "/t-" + std::to_string(index)], 1) << index;
     }
   }
+}
+
+// Each has something that is not packed yet, and a file is open from its first write to its flush.
+TEST_F(ManyPartitionsTest, ClosingKeepsFewFilesOpen) {
+  constexpr int32_t kPartitions = 600;
+  constexpr std::ptrdiff_t kMostFiles = 400;
+  const auto engine = Open();
+  ASSERT_TRUE(engine->CreateTopic("t", kPartitions, {}));
+  Topic& topic = *engine->FindTopic("t");
+  Record record;
+  record.value = "21.5";
+  for (int32_t index = 0; index < kPartitions; ++index)
+    ASSERT_TRUE(topic.partition(index)->Append(record, Durability::durable));
+  std::atomic<std::ptrdiff_t> most = 0;
+  world_.plan = [&most](Call, const std::string&) {
+    const std::filesystem::directory_iterator files("/proc/self/fd");
+    most = std::max(most.load(), std::distance(begin(files), end(files)));
+    return 0;
+  };
+  ASSERT_TRUE(engine->Close());
+  EXPECT_GT(most, 0);
+  EXPECT_LT(most, kMostFiles);
 }
 
 TEST_F(ManyPartitionsTest, ATopicsFoldersAreFlushedTogether) {
