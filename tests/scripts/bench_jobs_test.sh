@@ -8,7 +8,7 @@ for file in "$jobs"/*.fio; do
   echo "-- $(basename "$file")"
   # What appends is done with the size long before its time is over. What reads takes all its time.
   runtime=5s
-  [ "$(basename "$file")" = read.fio ] && runtime=1s
+  [[ $file = */read*.fio ]] && runtime=1s
   "$tidemark" bench "$file" --runtime="$runtime" --ramp_time=0 --size=1m --rate=0 --linger_us=0 \
     --journal=8m --zstd_level=1 --output-format=json >out.json
   /usr/bin/python3 - "$file" out.json <<'END_PYTHON'
