@@ -128,6 +128,25 @@ void FindAtRisk(base::ByteSpan journal, const JournalMap& map, DamagedBytes hit,
 
 // --- Segments ------------------------------------------------------------------------------------
 
+// The header of the intact batch at `at`; nullopt: none is there.
+std::optional<record::BatchHeader> IntactBatchAt(base::ByteSpan log, uint64_t at) {
+  const auto header = record::DecodeBatchHeader(log.subspan(at));
+  const bool intact = header && header->total_bytes() <= log.size() - at &&
+                      record::CheckBatch(log.subspan(at, header->total_bytes()));
+  return intact ? std::optional(*header) : std::nullopt;
+}
+
+// Whether a whole batch has come from elsewhere to where another began. Nothing in it tells that it
+// does not belong there if its offsets fit (docs/simulator.md).
+bool BringsWholeBatch(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit) {
+  for (uint64_t at = 0; at + record::kBatchHeaderBytes <= before.size() && at < hit.end;) {
+    const auto batch = IntactBatchAt(before, at);
+    if (batch && at >= hit.begin && IntactBatchAt(after, at)) return true;
+    at += batch ? batch->total_bytes() : 1;
+  }
+  return false;
+}
+
 // Intact batches, one behind the other, or found byte by byte behind earlier damage.
 void FindAtRisk(base::ByteSpan log, const std::string& path, DamagedBytes hit, DamageDone* done) {
   const size_t name = path.rfind('/');
@@ -137,17 +156,11 @@ void FindAtRisk(base::ByteSpan log, const std::string& path, DamagedBytes hit, D
   at_risk.topic = path.substr(folder, dash - folder);
   at_risk.partition = std::stoi(path.substr(dash + 1, name - dash - 1));
   for (uint64_t at = 0; at + record::kBatchHeaderBytes <= log.size() && at < hit.end;) {
-    const auto header = record::DecodeBatchHeader(log.subspan(at));
-    const bool intact = header && header->total_bytes() <= log.size() - at &&
-                        record::CheckBatch(log.subspan(at, header->total_bytes()));
-    if (!intact) {
-      ++at;
-      continue;
-    }
-    at += header->total_bytes();
-    if (at <= hit.begin) continue;
-    at_risk.first_offset = header->base_offset;
-    at_risk.end_offset = header->next_offset();
+    const auto batch = IntactBatchAt(log, at);
+    at += batch ? batch->total_bytes() : 1;
+    if (!batch || at <= hit.begin) continue;
+    at_risk.first_offset = batch->base_offset;
+    at_risk.end_offset = batch->next_offset();
     done->at_risk.push_back(at_risk);
   }
 }
@@ -166,6 +179,7 @@ std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, 
   if (random.OneIn(2)) file = {journal_path, disk.Find(journal_path)};
   if (file.inode == nullptr || file.inode->now.empty()) return std::nullopt;
   const std::vector<std::byte> before = file.inode->now;
+  const std::vector<std::byte> medium_before = file.inode->medium;
 
   std::optional<JournalMap> map;
   uint64_t position = random.Below(before.size());
@@ -181,6 +195,12 @@ std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, 
   if (extension(source.path) != extension(file.path)) source = file;
   const auto hit = disk.DamageAt(*file.inode, *source.inode, kind, position, random);
   if (!hit) return std::nullopt;
+  if (kind == DamageKind::misdirected && file.path.ends_with(".log") &&
+      BringsWholeBatch(before, file.inode->now, *hit)) {
+    file.inode->now = before;
+    file.inode->medium = medium_before;
+    return std::nullopt;
+  }
 
   DamageDone done;
   done.path = file.path;
