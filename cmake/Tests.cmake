@@ -115,6 +115,8 @@ foreach(folder IN LISTS test_folders)
     set(libs tidemark_test_power tidemark_test_sim tidemark_test_support)
     if(folder STREQUAL "tools")
       list(APPEND libs tidemark_tools)
+    elseif(folder MATCHES "^(sim|power)$")
+      set(label pure)  # their disks are simulated, in one thread
     endif()
     list(APPEND libs ${tidemark_upper_libs} tidemark ${tidemark_core_libs})
     if(program_targets)
@@ -138,9 +140,11 @@ foreach(script IN LISTS scripts)
   get_filename_component(name "${script}" NAME_WE)
   string(REGEX REPLACE "_test$" "" name "${name}")
   add_test(NAME script.${name} COMMAND bash "${script}")
+  # The longest tests are among these, so they begin first.
   set_tests_properties(
     script.${name}
     PROPERTIES LABELS io
+               COST 1000
                SKIP_RETURN_CODE 77
                WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
                ENVIRONMENT "${test_environment};TIDEMARK_BIN=${PROJECT_BINARY_DIR}/tidemark")
