@@ -3,6 +3,11 @@
 #include <cstdio>
 
 #include <xxhash.h>
+// The library's own choice between SSE2, AVX2 and AVX-512 while it runs: where it was built with
+// it, this header puts it in the place of the functions below.
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h>
+#endif
 
 #include "base/check.h"
 
