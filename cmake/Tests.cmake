@@ -140,10 +140,15 @@ foreach(script IN LISTS scripts)
   get_filename_component(name "${script}" NAME_WE)
   string(REGEX REPLACE "_test$" "" name "${name}")
   add_test(NAME script.${name} COMMAND bash "${script}")
+  # That the comparisons run, and that a stranger's program is built, has to be seen once.
+  set(label io)
+  if(name MATCHES "^(bench_peers|embed_example)$")
+    set(label pure)
+  endif()
   # The longest tests are among these, so they begin first.
   set_tests_properties(
     script.${name}
-    PROPERTIES LABELS io
+    PROPERTIES LABELS ${label}
                COST 1000
                SKIP_RETURN_CODE 77
                WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
