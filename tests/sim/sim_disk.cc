@@ -62,6 +62,7 @@ int SimDisk::Create(const std::string& path, InodePointer* made, bool directory)
   files_.push_back(inode);
   place.directory->entries[place.name] = inode;
   changes_.push_back({ChangeKind::link, place.directory, place.name, inode, nullptr, {}});
+  SetName(inode, place.directory);
   *made = inode;
   return 0;
 }
@@ -72,9 +73,13 @@ int SimDisk::Rename(const std::string& from, const std::string& to) {
   const Place target = Resolve(to);
   const InodePointer inode = Find(from);
   if (inode == nullptr || target.directory == nullptr) return ENOENT;
-  if (const InodePointer replaced = Find(to)) used_bytes_ -= replaced->now.size();
+  if (const InodePointer replaced = Find(to)) {
+    used_bytes_ -= replaced->now.size();
+    SetName(replaced, nullptr);
+  }
   source.directory->entries.erase(source.name);
   target.directory->entries[target.name] = inode;
+  SetName(inode, target.directory);
   changes_.push_back(
       {ChangeKind::rename, source.directory, source.name, inode, target.directory, target.name});
   return 0;
@@ -88,6 +93,7 @@ int SimDisk::Remove(const std::string& path) {
   if (!inode->entries.empty()) return ENOTEMPTY;
   used_bytes_ -= inode->now.size();
   place.directory->entries.erase(place.name);
+  SetName(inode, nullptr);
   changes_.push_back({ChangeKind::unlink, place.directory, place.name, inode, nullptr, {}});
   return 0;
 }
@@ -162,6 +168,7 @@ void SimDisk::Resize(Inode& file, uint64_t size) {
     if (size % kPageBytes != 0) file.dirty.insert(size / kPageBytes);
   }
   file.now.resize(size);
+  Charge(file);
 }
 
 void SimDisk::WriteNow(Inode& file, uint64_t offset, base::ByteSpan bytes) {

@@ -50,6 +50,14 @@ struct Inode {
   bool directory = false;
   bool locked = false;
   uint64_t number = 0;
+  int opened = 0;             // how often, just now
+  uint64_t unkept_bytes = 0;  // of its size: of a file that nobody reads
+  // What it takes on the disk, in whole blocks, for as long as it has a name or somebody has it
+  // open; it is charged to the folder that has or had its name.
+  bool named = false;
+  uint64_t charged_bytes = 0;
+  std::weak_ptr<Inode> folder;
+  uint64_t bytes_in_folder = 0;  // of a directory: what is charged to it
   std::vector<std::byte> now;
   std::vector<std::byte> medium;
   std::set<uint64_t> dirty;  // pages that a flush has to write
@@ -92,6 +100,17 @@ class SimDisk {
   uint64_t used_bytes() const { return used_bytes_; }
   uint64_t free_bytes() const;
   DiskProfile& profile() { return profile_; }
+
+  // --- What it holds, in whole blocks: files that are deleted and still open count, and a folder
+  // takes one block. ---
+  uint64_t block_bytes() const { return block_bytes_; }
+  // Of the files in a folder; 0: there is none.
+  uint64_t BytesInFolder(std::string_view path) const;
+  // Called when a file has grown by a block at least.
+  std::function<void()> on_growth = [] {};
+  void NoteOpened(Inode& file, bool opened);
+  // Somebody else's file, which stands on the medium at once, in a folder that is made if need be.
+  void PutForeignFile(const std::string& folder, const std::string& name, uint64_t bytes);
 
   // --- Trouble ---
   // The world ends within the operation that is so many away; from then on all calls fail with EIO
@@ -151,6 +170,8 @@ class SimDisk {
   void WriteBack();
   void FlushPages(Inode& file, bool all);
   void Resize(Inode& file, uint64_t size);
+  void Charge(Inode& file);
+  void SetName(const InodePointer& inode, const InodePointer& folder);
   void WritePage(Inode& file, uint64_t page) const;
   void LosePages(Inode& file);
   void Apply(const Change& change);
@@ -165,6 +186,7 @@ class SimDisk {
   std::vector<Change> changes_;
   uint64_t next_inode_ = 1;
   uint64_t used_bytes_ = 0;
+  uint64_t block_bytes_ = 0;
   uint64_t operations_ = 0;
   uint64_t death_in_ = 0;  // 0: not armed
   Death death_armed_ = Death::none;

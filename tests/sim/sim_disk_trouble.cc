@@ -93,7 +93,11 @@ void SimDisk::CutPower() {
     if (!survives && profile_.ordered_metadata) break;
   }
   changes_.clear();
-  ForEachFile([this](Inode& file) { CutFile(file); });
+  ForEachFile([this](Inode& file) {
+    CutFile(file);
+    file.named = false;
+    Charge(file);
+  });
   ForEachFile([](Inode& file) { file.entries = file.medium_entries; });
   root_->entries = root_->medium_entries;
   // What no name leads to is gone, and takes no room.
@@ -104,6 +108,7 @@ void SimDisk::CutPower() {
     folders.pop_back();
     for (const auto& [name, inode] : folder->entries) {
       used_bytes_ += inode->now.size();
+      SetName(inode, folder);
       if (inode->directory) folders.push_back(inode);
     }
   }

@@ -17,10 +17,13 @@ Status Told(int system_errno, const std::string& path, const char* what) {
 }  // namespace
 
 SimFile::SimFile(SimDisk& disk, std::string path, InodePointer inode, bool direct)
-    : File(std::move(path), direct, kPageBytes), disk_(disk), inode_(std::move(inode)) {}
+    : File(std::move(path), direct, kPageBytes), disk_(disk), inode_(std::move(inode)) {
+  disk_.NoteOpened(*inode_, true);
+}
 
 SimFile::~SimFile() {
   if (locked_) inode_->locked = false;
+  disk_.NoteOpened(*inode_, false);
 }
 
 SimFile& SimFile::From(io::File& file) { return dynamic_cast<SimFile&>(file); }
@@ -34,7 +37,7 @@ void SimFile::CheckAligned(uint64_t offset, base::ByteSpan memory) const {
 
 Result<uint64_t> SimFile::Size() {
   if (disk_.dead()) return Told(EIO, path(), "stat").error();
-  return static_cast<uint64_t>(inode_->now.size());
+  return static_cast<uint64_t>(inode_->now.size()) + inode_->unkept_bytes;
 }
 
 Result<size_t> SimFile::ReadAt(uint64_t offset, base::MutableByteSpan into) {
