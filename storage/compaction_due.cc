@@ -13,9 +13,6 @@ namespace {
 constexpr int64_t kLookUs = 1'000'000;
 // Seals that are read in one piece of work.
 constexpr size_t kMostSealsAtOnce = 64;
-// Of a budget, what those files take at most: of segments of a run each.
-constexpr uint64_t kTailSlackShare = 6;
-static_assert(kRunBytes / kTailSlackShare > kSegmentSlackBytes);
 
 }  // namespace
 
@@ -46,24 +43,16 @@ void Compaction::Look() {
 }
 
 // Else what is full could not be made smaller. From the first append on, so at once when there is
-// such a topic. What waits in memory may begin a segment with each of its runs, whose files take
-// more than was reserved for its records.
+// such a topic.
 void Compaction::KeepRoom() {
-  const uint64_t runs = context_.options.memory_bytes / kRunBytes;
-  const auto slack_of_tail = [runs](uint64_t budget_bytes) {
-    const uint64_t bytes = runs * kSegmentSlackBytes;
-    return budget_bytes == 0 ? bytes : std::min(bytes, budget_bytes / kTailSlackShare);
-  };
-  uint64_t most = 0;
+  context_.kept_room_bytes = 0;
   for (const auto& topic : topics_) {
     topic->kept_room_bytes = 0;
     if (!on() || topic->deleted || !topic->config().compacts()) continue;
-    const uint64_t room =
+    topic->kept_room_bytes =
         CompactionRoomBytes(static_cast<uint64_t>(packer_.MostSegmentBytes(*topic)));
-    topic->kept_room_bytes = room + slack_of_tail(topic->budget_bytes());
-    most = std::max(most, room);
+    context_.kept_room_bytes = std::max(context_.kept_room_bytes, topic->kept_room_bytes);
   }
-  context_.kept_room_bytes = most == 0 ? 0 : most + slack_of_tail(context_.options.store_bytes);
 }
 
 bool Compaction::KnowsAll(PartitionCore& partition) {

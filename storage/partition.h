@@ -143,9 +143,10 @@ class PartitionCore {
   bool in_roll_list = false;
 
  private:
-  // What a run takes in a segment beyond its records: the batch header and an entry in both
-  // indexes.
-  static constexpr uint64_t kRunOverheadBytes = record::kBatchHeaderBytes + kIndexBytesPerRun;
+  // What a run takes beyond its records at most: the batch header, an entry in both indexes, and
+  // the blocks of a segment that begins with it.
+  static constexpr uint64_t kRunOverheadBytes =
+      record::kBatchHeaderBytes + kIndexBytesPerRun + kSegmentSlackBytes;
 
   Status CheckAdmission(const Record& record) const;
   Status CheckSpace(uint64_t bytes) const;

@@ -1,0 +1,105 @@
+// What the simulator has found where a byte budget is used up, each as a case of its own.
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "storage/open.h"
+#include "tests/sim/sim_world.h"
+
+namespace tidemark::sim {
+namespace {
+
+using std::chrono::milliseconds;
+
+class FoundBudgetTest : public ::testing::Test {
+ protected:
+  static constexpr uint64_t kStoreBytes = uint64_t{32} << 20;
+  static constexpr size_t kRecordBytes = 20'000;
+
+  // The scrub's timer would end waits that nothing else ends.
+  FoundBudgetTest() : world_({}, 1) {
+    options_.data_dir = "store";
+    options_.journal_bytes = kMinJournalBytes;
+    options_.memory_bytes = kMinMemoryBytes;
+    options_.scrub_bytes_per_second = 0;
+  }
+  ~FoundBudgetTest() override { engine_.reset(); }
+
+  void Open() {
+    auto engine = storage::OpenEngine(world_.environment(), options_);
+    ASSERT_TRUE(engine.ok()) << engine.error().ToString();
+    engine_ = std::move(*engine);
+  }
+  void DieAndOpen(Death death) {
+    world_.disk.DieNow(death);
+    engine_.reset();
+    world_.disk.Restart();
+    Open();
+  }
+  // A store with a budget, of which a foreign file leaves so much.
+  void OpenWithRoom(uint64_t room_bytes) {
+    options_.store_bytes = kStoreBytes;
+    world_.disk.PutForeignFile(options_.data_dir, "foreign",
+                               kStoreBytes - options_.journal_bytes - room_bytes);
+    Open();
+  }
+  static TopicConfig WithBudget(int64_t topic_bytes) {
+    TopicConfig config;
+    config.compression = Compression::none;
+    config.topic_bytes = topic_bytes;
+    return config;
+  }
+  void MakeTopic(const std::string& name, const TopicConfig& config) {
+    ASSERT_TRUE(engine_->CreateTopic(name, 1, config).ok());
+  }
+  Result<int64_t> Append(const std::string& topic) {
+    const std::string value(kRecordBytes, 'v');
+    Record record;
+    record.value = value;
+    return engine_->FindTopic(topic)->partition(0)->Append(record, Durability::durable);
+  }
+  // False: it has refused.
+  bool AppendPatiently(const std::string& topic) {
+    auto offset = Append(topic);
+    for (int turn = 0; !offset.ok() && offset.error().code() == ErrorCode::busy; ++turn) {
+      if (turn > 2'000) return false;
+      engine_->Poll(milliseconds(10));
+      offset = Append(topic);
+    }
+    return offset.ok();
+  }
+  void Fill(const std::string& topic) {
+    int64_t records = 0;
+    while (AppendPatiently(topic)) ++records;
+    ASSERT_GT(records, 0);
+    ASSERT_EQ(Append(topic).error().code(), ErrorCode::disk_full);
+  }
+  void PollFor(int turns) {
+    for (int i = 0; i < turns; ++i) engine_->Poll(milliseconds(10));
+  }
+  uint64_t BytesOf(const std::string& topic) const {
+    return world_.disk.BytesInFolder(options_.data_dir + "/" + topic + "-0");
+  }
+
+  SimWorld world_;
+  EngineOptions options_;
+  std::unique_ptr<Engine> engine_;
+};
+
+// Each run that waited began a segment, whose blocks had no room reserved.
+TEST_F(FoundBudgetTest, EachRunThatWaitsMayBeginASegment) {
+  constexpr int64_t kBudget = int64_t{2} << 20;
+  Open();
+  MakeTopic("t", WithBudget(kBudget));
+  int64_t records = 0;
+  while (Append("t").ok()) ++records;
+  EXPECT_GT(records * static_cast<int64_t>(kRecordBytes), kBudget / 2);
+  ASSERT_TRUE(engine_->Close().ok());
+  EXPECT_LE(BytesOf("t"), static_cast<uint64_t>(kBudget));
+}
+
+}  // namespace
+}  // namespace tidemark::sim
