@@ -33,11 +33,12 @@ bool Packer::FlushIsDue() const {
   if (large && unflushed_bytes_ >= kLeastFlushBytes) return true;
   // Nothing more to pack for now, and somebody waits for what is written.
   const bool memory_waits = context_.tail_memory_bytes * 4 > context_.options.memory_bytes;
-  return queue_.empty() && (reclaiming_ || draining_ || memory_waits);
+  return queue_.empty() && (reclaiming_ || draining_ || memory_waits || flush_wanted_);
 }
 
 void Packer::StartFlush() {
   job_ = Job::flush;
+  flush_wanted_ = false;
   auto work = std::make_shared<FlushWork>();
   work->partitions.swap(unflushed_);
   unflushed_bytes_ = unflushed_run_bytes_ = written_back_bytes_ = 0;

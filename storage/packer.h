@@ -51,6 +51,8 @@ class Packer {
   // Completes and flushes the indexes of all active segments that were written to since the last
   // clean stop, before a crash too: at a clean stop, when drained.
   Status FinishWriters();
+  // Somebody waits for the segments that are finished and not flushed.
+  void FlushSoon() { flush_wanted_ = true; }
   // A checkpoint shall be written; done when checkpoint_pending() is false again.
   void RequestCheckpoint() { checkpoint_wanted_ = true; }
   bool checkpoint_pending() const { return checkpoint_wanted_ || job_ == Job::checkpoint; }
@@ -132,6 +134,7 @@ class Packer {
   size_t reclaim_pending_ = 0;   // partitions that still need an older one
   bool draining_ = false;
   bool checkpoint_wanted_ = false;
+  bool flush_wanted_ = false;
   bool checkpoints_allowed_ = true;
   int64_t retry_at_us_ = INT64_MAX;
   bool told_disk_full_ = false;

@@ -66,6 +66,7 @@ class Retention {
                   PartitionCore** victim);
   std::vector<PartitionCore*> Victims(const TopicCore* only) const;
   bool CanMakeRoom(const TopicCore* only) const;
+  bool AwaitsFlush(const TopicCore* only) const;
   PartitionCore* FindVictim(const TopicCore* only);
   bool StartRemoval();
   void FinishRemoval(const Removal& removal);

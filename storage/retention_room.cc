@@ -45,6 +45,8 @@ void Retention::MakeRoomIn(const SpaceLedger& space, uint64_t headroom_bytes, co
                            PartitionCore** victim) {
   if (*victim != nullptr && IsLeaving(**victim)) return;
   *victim = space.Fits(headroom_bytes) ? nullptr : FindVictim(only);
+  if (!space.Fits(headroom_bytes) && Victims(only).empty() && AwaitsFlush(only))
+    packer_.FlushSoon();
   if (*victim != nullptr) committer_.MoveLogStart(**victim, EndOfFirst(**victim));
 }
 
@@ -69,7 +71,23 @@ std::vector<PartitionCore*> Retention::Victims(const TopicCore* only) const {
 
 bool Retention::CanMakeRoom(const TopicCore* only) const {
   const PartitionCore* under_way = only != nullptr ? only->victim : victim_;
-  return under_way != nullptr || !Victims(only).empty();
+  return under_way != nullptr || !Victims(only).empty() || AwaitsFlush(only);
+}
+
+// Whether there is a finished segment to give up that no flush has brought into the list yet: a
+// small budget is used up before a flush is due.
+bool Retention::AwaitsFlush(const TopicCore* only) const {
+  const auto awaits = [](const auto& partition) {
+    const auto& unflushed = partition->unflushed_segments;
+    if (unflushed.empty()) return false;
+    return unflushed.size() > 1 || (!partition->segments().empty() &&
+                                    unflushed.begin()->first > partition->active_base_offset());
+  };
+  return std::any_of(topics_.begin(), topics_.end(), [&](const auto& topic) {
+    return !topic->deleted && topic->config().when_full == WhenFull::drop_oldest &&
+           (only == nullptr || only == topic.get()) &&
+           std::any_of(topic->partitions().begin(), topic->partitions().end(), awaits);
+  });
 }
 
 // Whose first segment is the oldest of all. nullptr: nobody's, or that has to be found out first.

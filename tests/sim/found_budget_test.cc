@@ -101,5 +101,20 @@ TEST_F(FoundBudgetTest, EachRunThatWaitsMayBeginASegment) {
   EXPECT_LE(BytesOf("t"), static_cast<uint64_t>(kBudget));
 }
 
+// It was used up by segments that no flush had shown to retention, and none was due: for good.
+TEST_F(FoundBudgetTest, ATopicThatDropsNeverRefuses) {
+  options_.journal_bytes = uint64_t{64} << 20;
+  options_.memory_bytes = uint64_t{32} << 20;
+  Open();
+  TopicConfig config = WithBudget(int64_t{1} << 20);
+  config.when_full = WhenFull::drop_oldest;
+  MakeTopic("t", config);
+  for (int64_t i = 0; i < 300; ++i) {
+    ASSERT_TRUE(AppendPatiently("t")) << i << ": " << Append("t").error().ToString();
+    PollFor(2);
+  }
+  EXPECT_GT(engine_->stats().segments_removed, 10U);
+}
+
 }  // namespace
 }  // namespace tidemark::sim
