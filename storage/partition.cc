@@ -230,13 +230,25 @@ void PartitionCore::SetLogStart(int64_t offset) {
   log_start_offset_ = offset;
 }
 
+void PartitionCore::ForgetRun(const Run& run) {
+  context_.tail_memory_bytes -= run.memory_bytes();
+  context_.unsubmitted_bytes -= run.size() - run.submitted_bytes();
+  SettleSpace(ReservedFor(run), 0);
+}
+
 void PartitionCore::DropRuns() {
-  for (const auto& run : runs_) {
-    context_.tail_memory_bytes -= run->memory_bytes();
-    context_.unsubmitted_bytes -= run->size() - run->submitted_bytes();
-    SettleSpace(ReservedFor(*run), 0);
-  }
+  for (const auto& run : runs_) ForgetRun(*run);
   runs_.clear();
+}
+
+void PartitionCore::DropGivenUpRuns() {
+  while (!runs_.empty() && runs_.front()->next_offset() <= log_start_offset_ &&
+         !runs_.front()->with_worker() && runs_.front()->state() != Run::State::packed) {
+    packed_end_offset_ = runs_.front()->next_offset();
+    ForgetRun(*runs_.front());
+    runs_.pop_front();
+    roll_wanted = active_flushed_bytes_ > 0;  // no segment has a gap in it
+  }
 }
 
 std::vector<std::string> TopicCore::folders() const {

@@ -82,6 +82,9 @@ class PartitionCore {
   void SplitUndurableRuns();
   // Drops all runs: the topic is deleted. None may be in flight or with the worker.
   void DropRuns();
+  // Drops replayed runs that lie wholly below the log start: their segments may be gone, and what
+  // these took may have been given to others.
+  void DropGivenUpRuns();
   // Bytes of runs that are not with the worker.
   uint64_t unpacked_bytes() const;
   // The oldest commit that this partition still needs; nullopt: none.
@@ -148,6 +151,7 @@ class PartitionCore {
   static constexpr uint64_t kRunOverheadBytes =
       record::kBatchHeaderBytes + kIndexBytesPerRun + kSegmentSlackBytes;
 
+  void ForgetRun(const Run& run);
   Status CheckAdmission(const Record& record) const;
   Status CheckSpace(uint64_t bytes) const;
   bool StampsArrival() const;

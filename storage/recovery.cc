@@ -236,6 +236,7 @@ void Recovery::FinishPartition(PartitionCore& partition, bool journal_lost) {
                    ": the checkpoint knows of more records than segments and journal hold");
     partition.SkipTo(state.durable_end_offset);
   }
+  partition.DropGivenUpRuns();
   partition.SkipTo(partition.log_start_offset());  // damage may have taken the records up to it
   if (!state.unknown && !journal_lost) return;
   TellDamage(partition, partition.end_offset(), partition.end_offset() + kUnknownGapOffsets,

@@ -101,6 +101,29 @@ TEST_F(FoundBudgetTest, EachRunThatWaitsMayBeginASegment) {
   EXPECT_LE(BytesOf("t"), static_cast<uint64_t>(kBudget));
 }
 
+// What was given up was replayed and packed once more, though its room was somebody else's by then.
+TEST_F(FoundBudgetTest, WhatWasGivenUpIsNotPackedAfterACrash) {
+  constexpr int64_t kBudget = int64_t{1} << 20;
+  uint64_t most_bytes = 0;
+  Open();
+  TopicConfig config = WithBudget(kBudget);
+  config.when_full = WhenFull::drop_oldest;
+  MakeTopic("t", config);
+  for (int64_t i = 0; i < 70; ++i) {
+    ASSERT_TRUE(AppendPatiently("t")) << i;
+    PollFor(5);
+  }
+  const int64_t start = engine_->FindTopic("t")->partition(0)->log_start_offset();
+  ASSERT_GT(start, 0);
+  world_.disk.on_growth = [&] { most_bytes = std::max(most_bytes, BytesOf("t")); };
+  DieAndOpen(Death::kill);
+  EXPECT_GE(engine_->FindTopic("t")->partition(0)->log_start_offset(), start);
+  EXPECT_EQ(engine_->FindTopic("t")->partition(0)->end_offset(), 70);
+  ASSERT_TRUE(engine_->Close().ok());
+  EXPECT_GT(most_bytes, 0U);
+  EXPECT_LE(most_bytes, static_cast<uint64_t>(kBudget));
+}
+
 // It was used up by segments that no flush had shown to retention, and none was due: for good.
 TEST_F(FoundBudgetTest, ATopicThatDropsNeverRefuses) {
   options_.journal_bytes = uint64_t{64} << 20;
