@@ -88,7 +88,7 @@ class EngineCore {
   void FinishDeletions();
   Status RemoveTopicFiles(TopicCore& topic);
   Status RemoveTopicSegments(TopicCore& topic);
-  Status CheckPartitionRoom(int32_t more) const;
+  Status CheckPartitionRoom(const TopicCore* topic, int32_t more) const;
   Status MakePartitions(TopicCore& topic, int32_t count);
   void NotePartitionsMade(TopicCore& topic, int32_t count);
   Status SetAsideRemains(const std::string& folder);

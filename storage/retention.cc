@@ -28,6 +28,15 @@ void AddOnce(std::vector<PartitionCore*>& list, PartitionCore& partition) {
   if (std::find(list.begin(), list.end(), &partition) == list.end()) list.push_back(&partition);
 }
 
+uint64_t BytesOnDisk(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
+  uint64_t bytes = 0;
+  for (const SegmentFile kind : kSegmentFiles) {
+    const auto size = io::SizeOf(files, SegmentPath(folder, base_offset, kind));
+    if (size) bytes += *size + kFileSlackBytes;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 struct Retention::Removal {
@@ -44,10 +53,7 @@ struct Retention::Removal {
   void Do(io::FileSystem& files) {
     const std::string& folder = partition->folder();
     for (Segment& segment : segments) {
-      for (const SegmentFile kind : kSegmentFiles) {
-        const auto size = io::SizeOf(files, SegmentPath(folder, segment.base_offset, kind));
-        if (size) segment.bytes += *size + kFileSlackBytes;
-      }
+      segment.bytes = BytesOnDisk(files, folder, segment.base_offset);
       Status removed = RemoveSegment(files, folder, segment.base_offset);
       segment.removed = removed.ok();
       if (status.ok()) status = removed;
@@ -100,6 +106,11 @@ void Retention::Forget(PartitionCore& partition) {
   std::erase(to_date_, &partition);
   if (victim_ == &partition) victim_ = nullptr;
   if (partition.topic().victim == &partition) partition.topic().victim = nullptr;
+  for (const auto& [base, segment] : partition.segments()) {
+    if (segment.opened.use_count() <= 1) continue;
+    const uint64_t bytes = BytesOnDisk(context_.environment.files, partition.folder(), base);
+    pinned_.push_back({segment.opened, &partition, bytes});
+  }
 }
 
 void Retention::Advance() {

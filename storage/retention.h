@@ -40,13 +40,16 @@ class Retention {
                           uint64_t bytes);
   // A topic's limits have changed.
   void LookSoon() { due_us_ = context_.now_us; }
+  // A topic's files are gone: what the store takes is counted anew.
+  void CountSoon() { removed_bytes_ = context_.options.store_bytes; }
   // Counts what a topic's files take against its budget, at once. Blocks.
   void Count(TopicCore& topic);
   // Nothing new is begun; what was not removed yet is at the next opening.
   void Stop() { stopped_ = true; }
   // No work is with the worker.
   bool idle() const { return !working_; }
-  // Forgets a partition whose topic is deleted. No work may be with the worker.
+  // Forgets a partition whose topic is deleted, though not yet its files: what readers have open of
+  // them takes its room until they let go. No work may be with the worker.
   void Forget(PartitionCore& partition);
 
  private:

@@ -55,11 +55,19 @@ Status EngineCore::SaveManifest() {
   return saved;
 }
 
-Status EngineCore::CheckPartitionRoom(int32_t more) const {
-  if (partition_count() + static_cast<size_t>(more) <= journal_->max_partitions()) return {};
-  return Error(ErrorCode::invalid_argument, "the journal's checkpoints hold " +
-                                                std::to_string(journal_->max_partitions()) +
-                                                " partitions at most; a larger journal holds more");
+// In the checkpoints, and in the byte budgets: `topic` is nullptr if it is to be made.
+Status EngineCore::CheckPartitionRoom(const TopicCore* topic, int32_t more) const {
+  if (partition_count() + static_cast<size_t>(more) > journal_->max_partitions()) {
+    return Error(ErrorCode::invalid_argument,
+                 "the journal's checkpoints hold " + std::to_string(journal_->max_partitions()) +
+                     " partitions at most; a larger journal holds more");
+  }
+  const uint64_t bytes = static_cast<uint64_t>(more) * kPartitionFilesBytes;
+  if (topic != nullptr && topic->budget_bytes() != 0 && !topic->space.Fits(bytes))
+    return Error(ErrorCode::disk_full, "topic.bytes has no room for more partitions");
+  if (context_.options.store_bytes != 0 && !context_.space.Fits(bytes))
+    return Error(ErrorCode::disk_full, "store_bytes has no room for more partitions");
+  return {};
 }
 
 // Makes what a topic lacks up to `count` partitions, with their folders. It is not in the manifest
@@ -113,7 +121,7 @@ Result<Topic*> EngineCore::MakeTopic(std::string_view name, int32_t partitions,
   }
   if (partitions < 1)
     return Error(ErrorCode::invalid_argument, "a topic has at least one partition");
-  if (Status room = CheckPartitionRoom(partitions); !room) return room.error();
+  if (Status room = CheckPartitionRoom(nullptr, partitions); !room) return room.error();
   TopicDescription description;
   description.id =
       base::Uuid::FromRandom(context_.environment.random64(), context_.environment.random64());
@@ -143,7 +151,7 @@ Status EngineCore::AddPartitions(std::string_view name, int32_t count) {
                                                   std::to_string(before) +
                                                   " partitions; their number can only grow");
   }
-  if (Status room = CheckPartitionRoom(count - before); !room) return room;
+  if (Status room = CheckPartitionRoom(topic, count - before); !room) return room;
   Status done = MakePartitions(*topic, count);
   if (done) {
     topic->set_partition_count(count);
@@ -280,7 +288,9 @@ Status EngineCore::RemoveTopicFiles(TopicCore& topic) {
     }
     if (Status removed = files.Remove(partition->folder()); !removed) return removed;
   }
-  return files.FlushDirectory(context_.options.data_dir);
+  if (Status flushed = files.FlushDirectory(context_.options.data_dir); !flushed) return flushed;
+  if (retention_) retention_->CountSoon();  // the store has room again
+  return {};
 }
 
 Result<std::unique_ptr<ReaderCore>> EngineCore::OpenReader(PartitionCore& partition,

@@ -139,5 +139,37 @@ TEST_F(FoundBudgetTest, ATopicThatDropsNeverRefuses) {
   EXPECT_GT(engine_->stats().segments_removed, 10U);
 }
 
+// Its room came back with the next opening only.
+TEST_F(FoundBudgetTest, ADeletedTopicGivesItsRoomBack) {
+  OpenWithRoom(uint64_t{4} << 20);
+  MakeTopic("t", WithBudget(-1));
+  MakeTopic("other", WithBudget(-1));
+  Fill("t");
+  ASSERT_TRUE(engine_->Close().ok());
+  DieAndOpen(Death::kill);
+  Fill("other");  // what "t" was charged too much
+  ASSERT_TRUE(engine_->DeleteTopic("t").ok());
+  PollFor(200);
+  ASSERT_FALSE(engine_->deletions_pending());
+  for (int64_t i = 0; i < 50; ++i) ASSERT_TRUE(AppendPatiently("other")) << i;
+}
+
+// Each has a folder and two files, and nobody asked whether there is room.
+TEST_F(FoundBudgetTest, PartitionsAreNotMadeBeyondTheBudget) {
+  OpenWithRoom(uint64_t{4} << 20);
+  MakeTopic("t", WithBudget(-1));
+  Fill("t");
+  const auto made = engine_->CreateTopic("many", 100, {});
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code(), ErrorCode::disk_full) << made.error().ToString();
+  EXPECT_EQ(engine_->AddPartitions("t", 100).error().code(), ErrorCode::disk_full);
+  EXPECT_LE(world_.disk.block_bytes(), kStoreBytes);
+  ASSERT_TRUE(engine_->Close().ok());
+  EXPECT_LE(world_.disk.block_bytes(), kStoreBytes);
+  DieAndOpen(Death::kill);
+  EXPECT_EQ(engine_->FindTopic("many"), nullptr);
+  EXPECT_EQ(engine_->FindTopic("t")->partition_count(), 1);
+}
+
 }  // namespace
 }  // namespace tidemark::sim
