@@ -96,6 +96,9 @@ struct ModelTopic {
   std::optional<int64_t> least_retention_ms;
   bool compacts = false;  // or did, at some time
   int64_t least_delete_retention_ms = INT64_MAX;
+  // What its files may take: topic.bytes, or what it was before, for as long as records that were
+  // admitted under that may not be packed yet.
+  uint64_t allowed_bytes = UINT64_MAX;
   // By group and partition: first the one that was acknowledged, then those that may have been made
   // durable since, as they were asked for.
   std::map<std::pair<std::string, int32_t>, std::vector<ModelCursor>> cursors;

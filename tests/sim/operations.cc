@@ -156,6 +156,7 @@ bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
       if (target.topic->config().timestamp_type == TimestampType::log_append_time)
         kept.timestamp_ms.reset();
       target.expected->Append(kept);
+      CheckAdmitted(target);
       ++outcome_.records;
       return true;
     }
@@ -210,6 +211,7 @@ void Simulation::CloseCleanly(bool there_is_room) {
         if (!topic.deleting) partition.acknowledged = partition.end();
     }
     ObserveCursors(/*all_durable=*/true);
+    SettleBudgets();
     std::erase_if(model_.topics, [](const auto& topic) { return topic.second.deleting; });
     CheckFiles();
   }

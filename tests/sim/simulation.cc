@@ -47,10 +47,13 @@ Simulation::Simulation(uint64_t seed, bool keep_history)
   if (compacts_ && Random(DeriveSeed(seed, 11)).OneIn(2)) options_.compaction_memory_bytes = 100;
   if (keep_history) world_.disk.tell = [this](const std::string& text) { Tell(text); };
   PlanWorld();
+  PlanBudget();
+  world_.disk.on_growth = [this] { CheckBudgets(); };
   Reopen();
 }
 
 Simulation::~Simulation() {
+  world_.disk.on_growth = [] {};
   followers_.clear();
   engine_.reset();
 }
@@ -114,6 +117,9 @@ bool Simulation::Step(uint64_t number) {
     FillDisk();
   } else if (gives_up_ && trouble_.OneIn(16)) {
     DeleteRecords();
+  } else if ((gives_up_ || options_.store_bytes != 0) &&
+             Random(DeriveSeed(seed_, 3'000'000 + number)).OneIn(16)) {
+    FillBudget();
   } else if (gives_up_ && trouble_.OneIn(48)) {
     AddPartitions();
   } else if (compacts_ && trouble_.OneIn(8)) {

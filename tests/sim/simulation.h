@@ -157,6 +157,17 @@ class Simulation {
   bool CheckBatch(const Target& target, const Batch& batch, int64_t* next);
   bool NoteLost(const Target& target, const std::vector<LostRange>& lost, const Walk& walk);
 
+  // budgets.cc
+  void PlanBudget();
+  void CheckBudgets();
+  void CheckAdmitted(const Target& target);
+  static uint64_t LimitOf(const TopicConfig& config);
+  void AllowMore(const TopicConfig& config, ModelTopic* topic);
+  void SettleBudgets();
+  void FillBudget();
+  uint64_t BytesOf(const std::string& name, const ModelTopic& topic) const;
+  uint64_t StoreBytes() const;
+
   // followers.cc
   void OpenFollower();
   void Follow();
@@ -177,6 +188,8 @@ class Simulation {
   bool disk_may_fill_ = false;
   bool fills_disk_ = false;
   bool gives_up_ = false;  // old records
+  // Of the store: store_bytes, or more for as long as what was admitted may need that.
+  uint64_t allowed_bytes_ = UINT64_MAX;
   bool compacts_ = false;
   bool large_records_ = false;
   bool many_partitions_ = false;

@@ -80,6 +80,7 @@ void Simulation::CreateTopic() {
   }
   if (made.ok() && !dead()) {
     topic.id = (*made)->id();
+    topic.allowed_bytes = LimitOf(topic.configs.front());
   } else {
     topic.must_exist = false;
   }
@@ -96,6 +97,7 @@ void Simulation::AlterTopic() {
   const TopicConfig config = RandomConfig();
   TopicConfig changed = config;
   changed.timestamp_type = target->topic->config().timestamp_type;  // the model needs it to stay
+  AllowMore(changed, target->model);
   const Status altered = engine_->AlterTopic(target->topic->name(), changed);
   Tell("alter topic " + target->topic->name() + (altered.ok() ? "" : " fails"));
   NoteLimits(changed, target->model);
@@ -120,7 +122,9 @@ void Simulation::AddPartitions() {
     partitions.resize(count);
     return;
   }
-  const bool excused = dead() || world_.disk.faults_struck() > 0 || tight();
+  const bool full = !added.ok() && added.error().code() == ErrorCode::disk_full &&
+                    target->topic->config().topic_bytes >= 0;
+  const bool excused = dead() || world_.disk.faults_struck() > 0 || tight() || full;
   if (!added.ok() && !excused) Fail("partitions are not added: " + added.error().ToString());
   // Else a restart may find them.
   if (dead() || !engine_->health().ok()) target->model->most_partitions = count;

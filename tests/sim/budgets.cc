@@ -1,0 +1,109 @@
+// What the store and each topic take on the disk, against store_bytes and topic.bytes: looked at
+// whenever a file has grown by a block.
+#include <algorithm>
+
+#include "tests/sim/simulation.h"
+
+namespace tidemark::sim {
+
+uint64_t Simulation::LimitOf(const TopicConfig& config) {
+  return config.topic_bytes < 0 ? UINT64_MAX : static_cast<uint64_t>(config.topic_bytes);
+}
+
+// The least budget that there is would not be used up, so that somebody else's file has most of it.
+void Simulation::PlanBudget() {
+  if (options_.store_bytes == 0) return;
+  allowed_bytes_ = options_.store_bytes;
+  Random random(DeriveSeed(seed_, 13));
+  if (random.OneIn(4)) return;
+  constexpr uint64_t kLeastRoomBytes = uint64_t{1} << 20;
+  constexpr uint64_t kMarginShare = 64;  // that the engine leaves free
+  allowed_bytes_ = options_.store_bytes = uint64_t{32} << 20;
+  const uint64_t room_bytes = kLeastRoomBytes + random.Skewed(uint64_t{8} << 20);
+  const uint64_t margin_bytes = options_.store_bytes / kMarginShare;
+  world_.disk.PutForeignFile(
+      options_.data_dir, "foreign",
+      options_.store_bytes - margin_bytes - options_.journal_bytes - room_bytes);
+  Tell("a byte budget that leaves " + std::to_string(room_bytes) + " bytes");
+}
+
+uint64_t Simulation::BytesOf(const std::string& name, const ModelTopic& topic) const {
+  uint64_t bytes = 0;
+  const size_t partitions = std::max(topic.partitions.size(), topic.most_partitions);
+  for (size_t i = 0; i < partitions; ++i)
+    bytes += world_.disk.BytesInFolder(options_.data_dir + "/" + name + "-" + std::to_string(i));
+  return bytes;
+}
+
+// What damage has sent to quarantine/ may come on top: no record had room reserved for that.
+uint64_t Simulation::StoreBytes() const {
+  const std::string quarantine = options_.data_dir + "/quarantine";
+  if (!damaged_ || world_.disk.Find(quarantine) == nullptr) return world_.disk.block_bytes();
+  return world_.disk.block_bytes() - world_.disk.BytesInFolder(quarantine) - kPageBytes;
+}
+
+void Simulation::CheckBudgets() {
+  if (StoreBytes() > allowed_bytes_) {
+    Fail("the store takes " + std::to_string(StoreBytes()) + " bytes of its " +
+         std::to_string(allowed_bytes_));
+  }
+  for (const auto& [name, topic] : model_.topics) {
+    if (topic.allowed_bytes == UINT64_MAX) continue;
+    const uint64_t bytes = BytesOf(name, topic);
+    if (bytes <= topic.allowed_bytes) continue;
+    Fail("topic " + name + " takes " + std::to_string(bytes) + " bytes of its " +
+         std::to_string(topic.allowed_bytes));
+  }
+}
+
+// Of a topic that is altered: what the older settings have admitted may wait to be packed, or to be
+// packed once more after a crash. Without compression that takes more than it did the first time.
+void Simulation::AllowMore(const TopicConfig& config, ModelTopic* topic) {
+  topic->allowed_bytes = std::max(topic->allowed_bytes, LimitOf(config));
+  const bool grows =
+      config.compression == Compression::none &&
+      std::any_of(topic->configs.begin(), topic->configs.end(), [](const TopicConfig& before) {
+        return before.compression != Compression::none;
+      });
+  if (grows) topic->allowed_bytes = allowed_bytes_ = UINT64_MAX;
+}
+
+// All is packed, and a checkpoint knows of it.
+void Simulation::SettleBudgets() {
+  if (options_.store_bytes != 0 && StoreBytes() <= options_.store_bytes)
+    allowed_bytes_ = options_.store_bytes;
+  for (auto& [name, topic] : model_.topics) {
+    if (topic.deleting || topic.configs.size() != 1) continue;
+    const uint64_t limit = LimitOf(topic.configs.front());
+    if (BytesOf(name, topic) <= limit) topic.allowed_bytes = limit;
+  }
+}
+
+// Nothing is admitted where there is no room, whatever was there before the limit was set.
+void Simulation::CheckAdmitted(const Target& target) {
+  const uint64_t bytes = BytesOf(target.topic->name(), *target.model);
+  const uint64_t limit = LimitOf(target.topic->config());
+  if (bytes >= limit) {
+    Fail(target.name + ": a record is admitted where the topic takes " + std::to_string(bytes) +
+         " bytes of its " + std::to_string(limit));
+  }
+  if (options_.store_bytes != 0 && StoreBytes() >= options_.store_bytes) {
+    Fail(target.name + ": a record is admitted where the store takes " +
+         std::to_string(StoreBytes()) + " bytes of its " + std::to_string(options_.store_bytes));
+  }
+}
+
+// Appends until there is no room, or for long enough.
+void Simulation::FillBudget() {
+  constexpr int kMostRecords = 300;
+  const auto target = Pick();
+  if (!target) return;
+  Tell("fill " + target->name);
+  for (int i = 0; i < kMostRecords && serves(); ++i) {
+    const auto again = TargetOf(target->topic->name(), target->index);
+    if (!again || !AppendOne(*again, 60'000)) break;
+    if (world_.random.OneIn(6) && serves()) PollOnce(0);
+  }
+}
+
+}  // namespace tidemark::sim
