@@ -97,10 +97,16 @@ Pressure Packer::CurrentPressure() const {
        governor_.pressure()});
 }
 
-int Packer::LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const {
+// After a crash more may be replayed than a budget has room for: it was admitted when its first
+// packing had made it smaller, and must be made so again, whatever the pressure. How much room
+// there is, is not known before the opening has counted the files.
+int Packer::LevelUnderPressure(const TopicCore& topic, record::Codec* codec) const {
+  const TopicConfig& config = topic.config();
   *codec = config.compression == Compression::zstd ? record::Codec::zstd : record::Codec::none;
   const Pressure pressure = CurrentPressure();
-  if (pressure >= Pressure::severe) *codec = record::Codec::none;
+  const bool has_budget = context_.options.store_bytes != 0 || topic.budget_bytes() != 0;
+  const bool fits = checkpoints_allowed_ && context_.space.Fits(0) && topic.space.Fits(0);
+  if (pressure >= Pressure::severe && (fits || !has_budget)) *codec = record::Codec::none;
   if (pressure == Pressure::none) return config.zstd_level;
   return std::min(config.zstd_level,
                   pressure == Pressure::some ? kLevelUnderSomePressure : kLevelUnderHighPressure);
@@ -149,7 +155,6 @@ bool Packer::StartPack() {
     PartitionCore& partition = *queue_.front();
     PackItem item;
     item.partition = &partition;
-    const TopicConfig& config = partition.topic().config();
     bool more = false;
     for (auto& run : partition.runs()) {
       if (run->with_worker()) continue;
@@ -165,7 +170,7 @@ bool Packer::StartPack() {
       queue_.pop_front();
     }
     if (item.runs.empty()) continue;
-    item.level = LevelUnderPressure(config, &item.codec);
+    item.level = LevelUnderPressure(partition.topic(), &item.codec);
     item.active_base_offset = partition.active_base_offset();
     item.flushed_bytes = partition.active_flushed_bytes();
     item.segment_bytes = MostSegmentBytesOf(partition.topic(), most_segment_bytes);

@@ -92,7 +92,7 @@ class Packer {
   void CheckReclaimed(PartitionCore& partition);
   void PackSoon(PartitionCore& partition);
   bool FlushIsDue() const;
-  int LevelUnderPressure(const TopicConfig& config, record::Codec* codec) const;
+  int LevelUnderPressure(const TopicCore& topic, record::Codec* codec) const;
 
   int64_t MostSegmentBytesInStore() const;
   bool EnsureWriterToFinish(PartitionCore& partition);

@@ -124,6 +124,30 @@ TEST_F(FoundBudgetTest, WhatWasGivenUpIsNotPackedAfterACrash) {
   EXPECT_LE(most_bytes, static_cast<uint64_t>(kBudget));
 }
 
+// An opening with much to replay was under so much pressure that it did not compress, and packed
+// five times what had been admitted.
+TEST_F(FoundBudgetTest, WhatWasCompressedIsSoAgainAfterACrash) {
+  constexpr int64_t kBudget = int64_t{2} << 20;
+  uint64_t most_bytes = 0;
+  options_.journal_bytes = uint64_t{64} << 20;
+  Open();
+  TopicConfig config = WithBudget(kBudget);
+  config.compression = Compression::zstd;
+  config.zstd_level = 1;
+  MakeTopic("t", config);
+  for (int64_t i = 0; i < 500; ++i) {
+    ASSERT_TRUE(AppendPatiently("t")) << i;
+    PollFor(5);
+  }
+  PollFor(20);
+  world_.disk.on_growth = [&] { most_bytes = std::max(most_bytes, BytesOf("t")); };
+  DieAndOpen(Death::kill);
+  EXPECT_GT(engine_->recovery().records_replayed, 300U);
+  ASSERT_TRUE(engine_->Close().ok());
+  EXPECT_GT(most_bytes, 0U);
+  EXPECT_LE(most_bytes, static_cast<uint64_t>(kBudget));
+}
+
 // It was used up by segments that no flush had shown to retention, and none was due: for good.
 TEST_F(FoundBudgetTest, ATopicThatDropsNeverRefuses) {
   options_.journal_bytes = uint64_t{64} << 20;
