@@ -239,7 +239,7 @@ void Compaction::TakeSuccessor(Swap& swap) {
   SegmentMap& segments = partition_->segments();
   for (size_t i = group.first; i < group.end; ++i) {
     const auto source = segments.find(pass_->sources()[i].base_offset);
-    retention_.CreditWhenReleased(*partition_, source->second.opened,
+    retention_.CreditWhenReleased(*partition_, source->second.TakeHeld(),
                                   swap.source_bytes[i - group.first]);
     segments.erase(source);
     ++context_.stats.segments_compacted;

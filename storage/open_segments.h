@@ -8,6 +8,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "storage/segment.h"
 
@@ -26,11 +28,24 @@ struct CompactionFacts {
 
 // A segment as the readers' side knows it.
 struct SegmentEntry {
-  std::shared_ptr<OpenSegment> opened;      // null: not opened yet, or let go
+  std::shared_ptr<OpenSegment> opened;  // null: not opened yet, or let go
+  // Let go, or opened anew since the segment has grown, while readers held it: they hold the files.
+  std::vector<std::weak_ptr<OpenSegment>> held;
   std::optional<int64_t> max_timestamp_ms;  // known once it was opened
   std::optional<int64_t> last_append_ms;    // on the engine clock; the same, or its seal was read
   std::optional<uint64_t> log_bytes;        // known once it was written to, or measured
   std::optional<CompactionFacts> facts;     // known once its seal was read for that
+
+  void LetGo() {
+    std::erase_if(held, [](const auto& opening) { return opening.expired(); });
+    if (opened.use_count() > 1) held.push_back(opened);
+    opened.reset();
+  }
+  // All that readers hold of it still.
+  std::vector<std::weak_ptr<OpenSegment>> TakeHeld() {
+    LetGo();
+    return std::exchange(held, {});
+  }
 };
 using SegmentMap = std::map<int64_t, SegmentEntry>;
 
@@ -41,7 +56,7 @@ class OpenSegments {
     order_.push_back({&segments, base_offset});
     while (order_.size() > kMost) {
       auto entry = order_.front().segments->find(order_.front().base_offset);
-      if (entry != order_.front().segments->end()) entry->second.opened.reset();
+      if (entry != order_.front().segments->end()) entry->second.LetGo();
       order_.pop_front();
     }
   }

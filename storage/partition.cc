@@ -288,11 +288,15 @@ void PartitionCore::SetFlushed(int64_t active_base, uint64_t flushed_bytes, int6
   TIDEMARK_CHECK(packed_end >= packed_end_offset_ && packed_end <= durable_end_offset_);
   // What was opened of the segment that has grown, or has been finished, is to be opened anew.
   if (auto active = segments_.find(active_base_offset_); active != segments_.end())
-    active->second.opened.reset();
+    active->second.LetGo();
   for (const auto& [base, unflushed] : unflushed_segments) {
-    segments_[base] = {};
-    segments_[base].log_bytes = unflushed.log_bytes;
-    segments_[base].last_append_ms = unflushed.last_append_ms;
+    SegmentEntry& segment = segments_[base];
+    segment = {.opened = nullptr,
+               .held = segment.TakeHeld(),
+               .max_timestamp_ms = std::nullopt,
+               .last_append_ms = unflushed.last_append_ms,
+               .log_bytes = unflushed.log_bytes,
+               .facts = std::nullopt};
   }
   unflushed_segments.clear();
   active_base_offset_ = active_base;

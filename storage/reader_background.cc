@@ -125,6 +125,7 @@ Result<ReaderCore::Step> ReaderCore::TakeOpened(Pending& pending) {
     ForgetSegment();
     return Lose(NextSegmentBase(pending.base_offset), pending.status.error().message());
   }
+  entry->second.LetGo();  // another reader may have opened it in the meantime
   entry->second.opened = std::move(pending.opened);
   entry->second.max_timestamp_ms = entry->second.opened->max_timestamp_ms;
   context_.open_segments.Add(partition_.segments(), pending.base_offset);

@@ -43,7 +43,7 @@ struct Retention::Removal {
   PartitionCore* partition = nullptr;
   struct Segment {
     int64_t base_offset = 0;
-    std::shared_ptr<OpenSegment> opened;
+    Openings held;         // by readers
     bool removed = false;  // the worker's to fill in
     uint64_t bytes = 0;
   };
@@ -218,7 +218,7 @@ bool Retention::StartRemoval() {
     removal->partition = &partition;
     while (HasExpired(partition) && removal->segments.size() < kMostSegmentsAtOnce) {
       const auto first = partition.segments().begin();
-      removal->segments.push_back({first->first, std::move(first->second.opened)});
+      removal->segments.push_back({first->first, first->second.TakeHeld()});
       partition.segments().erase(first);
     }
     if (!HasExpired(partition)) to_remove_.pop_back();
@@ -238,7 +238,7 @@ void Retention::FinishRemoval(const Removal& removal) {
   for (const Removal::Segment& segment : removal.segments) {
     if (!segment.removed) continue;
     ++context_.stats.segments_removed;
-    CreditWhenReleased(*removal.partition, segment.opened, segment.bytes);
+    CreditWhenReleased(*removal.partition, segment.held, segment.bytes);
   }
   if (removal.status.ok() || told_failure_) return;
   told_failure_ = true;

@@ -36,8 +36,8 @@ class Retention {
   int64_t next_due_us() const;
   // Files of a segment were removed, or replaced: what they took is free when no reader has them
   // open any more.
-  void CreditWhenReleased(PartitionCore& partition, const std::shared_ptr<OpenSegment>& segment,
-                          uint64_t bytes);
+  using Openings = std::vector<std::weak_ptr<OpenSegment>>;
+  void CreditWhenReleased(PartitionCore& partition, Openings held, uint64_t bytes);
   // A topic's limits have changed.
   void LookSoon() { due_us_ = context_.now_us; }
   // A topic's files are gone: what the store takes is counted anew.
@@ -96,7 +96,7 @@ class Retention {
   PartitionCore* victim_ = nullptr;      // gives up a segment for the room that it takes
   // Removed, though a reader has it open still: its room comes when that lets go.
   struct Pinned {
-    std::weak_ptr<OpenSegment> segment;
+    Openings held;
     PartitionCore* partition = nullptr;
     uint64_t bytes = 0;
   };

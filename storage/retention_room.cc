@@ -108,21 +108,18 @@ PartitionCore* Retention::FindVictim(const TopicCore* only) {
   return all_are_dated ? oldest : nullptr;
 }
 
-// `segment`: the last that this side holds, if any.
-void Retention::CreditWhenReleased(PartitionCore& partition,
-                                   const std::shared_ptr<OpenSegment>& segment, uint64_t bytes) {
+void Retention::CreditWhenReleased(PartitionCore& partition, Openings held, uint64_t bytes) {
   removed_bytes_ += bytes;
   partition.topic().removed_bytes += bytes;
-  if (segment.use_count() > 1) {
-    pinned_.push_back({segment, &partition, bytes});
-  } else {
-    partition.CreditSpace(bytes);
-  }
+  pinned_.push_back({std::move(held), &partition, bytes});
+  CreditUnpinned();
 }
 
 void Retention::CreditUnpinned() {
   std::erase_if(pinned_, [](const Pinned& pinned) {
-    if (!pinned.segment.expired()) return false;
+    const bool is_held = std::any_of(pinned.held.begin(), pinned.held.end(),
+                                     [](const auto& opening) { return !opening.expired(); });
+    if (is_held) return false;
     pinned.partition->CreditSpace(pinned.bytes);
     return true;
   });
