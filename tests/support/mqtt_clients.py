@@ -152,17 +152,21 @@ class MosquittoPub:
 
 
 class PahoClient:
-    """paho in a thread of ours. Dies with the gateway."""
+    """paho in a thread of ours. Dies with the gateway. `make_payload` of a number; `may_publish`: whether anything
+    new is published now."""
 
-    def __init__(self, acknowledgements, port, stream):
+    def __init__(self, acknowledgements, port, stream, client_id="paho", make_payload=payload,
+                 may_publish=lambda: True):
         self._acknowledgements = acknowledgements
         self._stream = stream
+        self._make_payload = make_payload
+        self._may_publish = may_publish
         self._next = acknowledgements.next_of(stream)
         self._in_flight = {}
         self._stop = False
         self._connected = False
         self._failure = None
-        self._client = mqtt.Client(client_id="paho")
+        self._client = mqtt.Client(client_id=client_id)
         self._client.max_inflight_messages_set(IN_FLIGHT)
         self._client.on_connect = self._on_connect
         self._client.on_publish = self._on_publish
@@ -179,14 +183,21 @@ class PahoClient:
     def _run(self):
         try:
             while not self._stop and self._client.loop(PAUSE_MS / 1000) == mqtt.MQTT_ERR_SUCCESS:
-                while self._connected and len(self._in_flight) < IN_FLIGHT:
-                    info = self._client.publish(self._stream, payload(self._next), qos=1)
+                while self._connected and len(self._in_flight) < IN_FLIGHT and self._may_publish():
+                    info = self._client.publish(self._stream, self._make_payload(self._next), qos=1)
                     self._in_flight[info.mid] = self._next
                     self._next += 1
                     if info.rc != mqtt.MQTT_ERR_SUCCESS:
                         return
         except (OSError, Failure) as failure:
             self._failure = failure
+
+    def in_flight(self):
+        """How many wait for their acknowledgement."""
+        return len(self._in_flight)
+
+    def check(self):
+        require(self._thread.is_alive(), f"{self._stream}: the connection has ended: {self._failure}")
 
     def kill(self):
         self._stop = True
