@@ -67,6 +67,7 @@ class ReaderCore {
   bool CheckTimeHint(const record::BatchHeader& header);
 
   void OpenInBackground(int64_t base_offset);
+  static void NoteHeld(PartitionCore& partition, Pending& pending);
   Step ReadInBackground(uint64_t bytes);
   Step SearchBehindDamage(const std::string& cause);
   Result<Step> TakePending();

@@ -48,7 +48,23 @@ void ReaderCore::OpenInBackground(int64_t base_offset) {
           pending->status = opened.error();
         }
       },
-      [pending] { pending->done = true; });
+      [pending, &partition = partition_] {
+        pending->done = true;
+        NoteHeld(partition, *pending);
+      });
+}
+
+// Its reader may be long in coming back to it, or never come: until then it counts as held, or, where
+// the segment has gone, it is closed.
+void ReaderCore::NoteHeld(PartitionCore& partition, Pending& pending) {
+  const auto entry = partition.segments().find(pending.base_offset);
+  const bool is_there =
+      entry != partition.segments().end() && pending.compactions == partition.compactions;
+  if (!is_there) {
+    pending.opened.reset();
+  } else if (pending.opened) {
+    entry->second.held.push_back(pending.opened);
+  }
 }
 
 // What stands at `file_position_` cannot be read or believed. It is told when it is known how far

@@ -26,7 +26,7 @@ struct ReaderCore::Pending {
   int64_t base_offset = 0;
   uint64_t compactions = 0;       // of the partition, then
   std::optional<uint64_t> limit;  // as far as it was flushed then, if it was the active one
-  std::unique_ptr<OpenSegment> opened;
+  std::shared_ptr<OpenSegment> opened;
   // search
   std::optional<BatchAt> found;
   Status status;

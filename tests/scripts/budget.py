@@ -218,7 +218,8 @@ class Test:
         kept_bytes = sum(view.bytes for view in views)
         require(kept_bytes >= LEAST_KEPT_BYTES, f"only {kept_bytes} bytes are left")
         store.finish()
-        self.summaries.append(f"drop_oldest: {store.summary()}, {kept_bytes / (1 << 20):.1f} MiB of records left")
+        kept_mib = kept_bytes / (1 << 20)
+        self.summaries.append(f"drop_oldest: {store.summary()}, {kept_mib:.1f} MiB of records left")
 
     def start_stuck(self, store):
         """Consumers whose output nobody reads: they stand still in segments whose files are removed meanwhile."""

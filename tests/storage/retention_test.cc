@@ -312,6 +312,35 @@ TEST_F(RetentionTest, WhatReadersHaveOpenOfAGrowingSegmentCountsInTheBudget) {
   }
 }
 
+// Also what was opened for a reader that has not come back to it.
+TEST_F(RetentionTest, WhatWasOpenedForAReaderThatHasNotTakenItCountsInTheBudget) {
+  options_.store_bytes = uint64_t{32} << 20;
+  TopicConfig config = SmallSegments(1 << 20);
+  config.when_full = WhenFull::drop_oldest;
+  Open();
+  Partition& partition = MakeTopic("t", config);
+  int64_t next = 0;
+  const auto append = [&] { Append(partition, ValueOf(next++, 10'000), Durability::buffered); };
+  while (Segments().size() < 10) append();
+  const std::string folder = fs::canonical(PathOf("t-0")).string();
+  std::vector<std::unique_ptr<Reader>> readers;
+  const std::vector<int64_t> bases = Segments();
+  for (size_t i = 0; i < 8; ++i) {
+    auto reader = engine_->OpenReader(partition, bases[i]);
+    ASSERT_TRUE(reader.ok()) << reader.error().ToString();
+    ASSERT_EQ(*(*reader)->Next(), ReadState::pending);
+    readers.push_back(std::move(*reader));
+  }
+  uint64_t most_held_bytes = 0;
+  while (partition.log_start_offset() <= bases[8]) {
+    for (int i = 0; i < 20; ++i) append();
+    const uint64_t held_bytes = RemovedButOpenBytes(folder);
+    most_held_bytes = std::max(most_held_bytes, held_bytes);
+    ASSERT_LE(StoreBytes() + held_bytes, options_.store_bytes) << "record " << next;
+  }
+  EXPECT_GT(most_held_bytes, options_.store_bytes / 8);  // twice what is kept free
+}
+
 // Neither by an opening nor by verification, though the checkpoint knows of the older start only.
 TEST_F(RetentionTest, WhatIsGivenUpIsNotToldAsLost) {
   MakeSegments(SmallSegments(), 5'000);
