@@ -106,10 +106,11 @@ void Retention::Forget(PartitionCore& partition) {
   std::erase(to_date_, &partition);
   if (victim_ == &partition) victim_ = nullptr;
   if (partition.topic().victim == &partition) partition.topic().victim = nullptr;
-  for (const auto& [base, segment] : partition.segments()) {
-    if (segment.opened.use_count() <= 1) continue;
+  for (auto& [base, segment] : partition.segments()) {
+    Openings held = segment.TakeHeld();
+    if (held.empty()) continue;
     const uint64_t bytes = BytesOnDisk(context_.environment.files, partition.folder(), base);
-    pinned_.push_back({segment.opened, &partition, bytes});
+    pinned_.push_back({std::move(held), &partition, bytes});
   }
 }
 
