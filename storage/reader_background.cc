@@ -54,8 +54,8 @@ void ReaderCore::OpenInBackground(int64_t base_offset) {
       });
 }
 
-// Its reader may be long in coming back to it, or never come: until then it counts as held, or, where
-// the segment has gone, it is closed.
+// Its reader may be long in coming back to it, or never come: until then it counts as held, or,
+// where the segment has gone, it is closed.
 void ReaderCore::NoteHeld(PartitionCore& partition, Pending& pending) {
   const auto entry = partition.segments().find(pending.base_offset);
   const bool is_there =

@@ -49,8 +49,7 @@ RESTRICTED = [
 
 # What else the library's folders may use: no I/O in any of these.
 HARMLESS = {
-    "xxh_x86dispatch.h",
-    "xxhash.h",
+    "xxh_x86dispatch.h", "xxhash.h",
     # The CPU's own instructions, and how to ask whether it has them.
     "immintrin.h", "nmmintrin.h", "emmintrin.h", "cpuid.h", "arm_acle.h", "arm_neon.h",
     "sys/auxv.h", "asm/hwcap.h",
