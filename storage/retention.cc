@@ -28,7 +28,7 @@ void AddOnce(std::vector<PartitionCore*>& list, PartitionCore& partition) {
   if (std::find(list.begin(), list.end(), &partition) == list.end()) list.push_back(&partition);
 }
 
-uint64_t BytesOnDisk(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
+uint64_t BytesOfSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
   uint64_t bytes = 0;
   for (const SegmentFile kind : kSegmentFiles) {
     const auto size = io::SizeOf(files, SegmentPath(folder, base_offset, kind));
@@ -53,7 +53,7 @@ struct Retention::Removal {
   void Do(io::FileSystem& files) {
     const std::string& folder = partition->folder();
     for (Segment& segment : segments) {
-      segment.bytes = BytesOnDisk(files, folder, segment.base_offset);
+      segment.bytes = BytesOfSegment(files, folder, segment.base_offset);
       Status removed = RemoveSegment(files, folder, segment.base_offset);
       segment.removed = removed.ok();
       if (status.ok()) status = removed;
@@ -109,7 +109,7 @@ void Retention::Forget(PartitionCore& partition) {
   for (auto& [base, segment] : partition.segments()) {
     Openings held = segment.TakeHeld();
     if (held.empty()) continue;
-    const uint64_t bytes = BytesOnDisk(context_.environment.files, partition.folder(), base);
+    const uint64_t bytes = BytesOfSegment(context_.environment.files, partition.folder(), base);
     pinned_.push_back({std::move(held), &partition, bytes});
   }
 }

@@ -35,10 +35,10 @@ uint64_t Simulation::BytesOf(const std::string& name, const ModelTopic& topic) c
   return bytes;
 }
 
-// What damage has sent to quarantine/ may come on top: no record had room reserved for that.
+// What an opening has put into quarantine/ may come on top: no record had room reserved for that.
 uint64_t Simulation::StoreBytes() const {
   const std::string quarantine = options_.data_dir + "/quarantine";
-  if (!damaged_ || world_.disk.Find(quarantine) == nullptr) return world_.disk.block_bytes();
+  if (world_.disk.Find(quarantine) == nullptr) return world_.disk.block_bytes();
   return world_.disk.block_bytes() - world_.disk.BytesInFolder(quarantine) - kPageBytes;
 }
 
@@ -87,9 +87,10 @@ void Simulation::CheckAdmitted(const Target& target) {
     Fail(target.name + ": a record is admitted where the topic takes " + std::to_string(bytes) +
          " bytes of its " + std::to_string(limit));
   }
-  if (options_.store_bytes != 0 && StoreBytes() >= options_.store_bytes) {
+  const uint64_t store_bytes = world_.disk.block_bytes();
+  if (options_.store_bytes != 0 && store_bytes >= options_.store_bytes) {
     Fail(target.name + ": a record is admitted where the store takes " +
-         std::to_string(StoreBytes()) + " bytes of its " + std::to_string(options_.store_bytes));
+         std::to_string(store_bytes) + " bytes of its " + std::to_string(options_.store_bytes));
   }
 }
 
@@ -104,6 +105,52 @@ void Simulation::FillBudget() {
     if (!again || !AppendOne(*again, 60'000)) break;
     if (world_.random.OneIn(6) && serves()) PollOnce(0);
   }
+  if (serves() && !compacts_ && !commits_cursors_ && world_.random.OneIn(2)) CheckRoomIsUsed();
+}
+
+uint64_t Simulation::FilesBelow(const std::string& folder) const {
+  const InodePointer found = world_.disk.Find(folder);
+  uint64_t files = 0;
+  if (found == nullptr) return 0;
+  for (const auto& [name, inode] : found->entries) files += 1 + inode->entries.size();
+  return files;
+}
+
+// When nothing waits to be packed: each file is counted with a block beyond its size, and a segment
+// that a partition may have begun with all of its own.
+bool Simulation::HasRoom(const Target& target) const {
+  constexpr uint64_t kRecordBytes = 24 << 10;  // with the blocks of its segment
+  constexpr uint64_t kMarginShare = 64;
+  constexpr uint64_t kMuchBytes = uint64_t{16} << 20;
+  const auto fits = [](uint64_t bytes, uint64_t files, uint64_t partitions, uint64_t limit) {
+    return bytes + files * kPageBytes + (partitions + 1) * kRecordBytes <=
+           limit - limit / kMarginShare;
+  };
+  uint64_t all_partitions = 0;
+  for (const auto& [name, topic] : model_.topics) all_partitions += topic.partitions.size();
+  const uint64_t partitions = target.model->partitions.size();
+  uint64_t files = 0;
+  for (uint64_t i = 0; i < partitions; ++i)
+    files += FilesBelow(options_.data_dir + "/" + target.topic->name() + "-" + std::to_string(i));
+  return world_.disk.free_bytes() > kMuchBytes &&
+         fits(BytesOf(target.topic->name(), *target.model), files, partitions,
+              LimitOf(target.topic->config())) &&
+         (options_.store_bytes == 0 ||
+          fits(world_.disk.block_bytes(), FilesBelow(options_.data_dir), all_partitions,
+               options_.store_bytes));
+}
+
+// What an opening has counted is what is there: nothing is refused that has room.
+void Simulation::CheckRoomIsUsed() {
+  CloseCleanly();
+  if (!serves() || !closed_cleanly_) return;
+  const auto target = Pick();
+  if (!target) return;
+  const bool has_room = HasRoom(*target);
+  Tell("append to " + target->name + (has_room ? ", which has room" : ""));
+  const bool admitted = AppendOne(*target, 600);
+  if (!admitted && has_room && serves() && engine_->health().ok())
+    Fail(target->name + " refuses a record though it has room");
 }
 
 }  // namespace tidemark::sim

@@ -165,6 +165,9 @@ class Simulation {
   void AllowMore(const TopicConfig& config, ModelTopic* topic);
   void SettleBudgets();
   void FillBudget();
+  void CheckRoomIsUsed();
+  bool HasRoom(const Target& target) const;
+  uint64_t FilesBelow(const std::string& folder) const;
   uint64_t BytesOf(const std::string& name, const ModelTopic& topic) const;
   uint64_t StoreBytes() const;
 

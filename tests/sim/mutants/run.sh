@@ -30,7 +30,7 @@ for batch in other.* storage.*; do
   "${compile[@]}" -c "$batch.cc" -o "$batch.o"
 done
 "${compile[@]}" -c tests/programs/simulate.cc -o simulate.o
-link() { "${compile[@]}" ./*.o -lxxhash -lzstd -luring -lpthread -o simulate; }
+link() { "${compile[@]}" ./*.o -lxxhash -lzstd -llz4 -lsnappy -lz -luring -lpthread -o simulate; }
 link
 ./simulate --runs 20 >/dev/null || { echo "the simulator finds a fault without a patch"; exit 1; }
 
