@@ -162,6 +162,7 @@ bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
     }
     const ErrorCode code = offset.error().code();
     if (code == ErrorCode::stopped && world_.disk.faults_struck() > 0) return false;
+    if (code == ErrorCode::disk_full) ++outcome_.appends_without_room;
     if (code == ErrorCode::disk_full && may_be_full) return false;
     if (code != ErrorCode::busy && code != ErrorCode::disk_full)
       return Fail("an append fails: " + offset.error().ToString());

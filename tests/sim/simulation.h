@@ -33,6 +33,7 @@ struct Outcome {
   uint64_t segments_removed = 0;
   uint64_t segments_compacted = 0;
   uint64_t cursor_commits = 0;              // acknowledged
+  uint64_t appends_without_room = 0;        // refused for that
   std::map<std::string, uint64_t> trouble;  // by kind
   std::vector<std::string> history;
 };

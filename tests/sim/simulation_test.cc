@@ -25,17 +25,20 @@ TEST(SimulationTest, FixedSeeds) {
   uint64_t segments_removed = 0;
   uint64_t segments_compacted = 0;
   uint64_t cursor_commits = 0;
+  uint64_t appends_without_room = 0;
   for (uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed) {
     const Outcome outcome = ExpectNothingBroken(seed);
     scrubbed_bytes += outcome.scrubbed_bytes;
     segments_removed += outcome.segments_removed;
     segments_compacted += outcome.segments_compacted;
     cursor_commits += outcome.cursor_commits;
+    appends_without_room += outcome.appends_without_room;
   }
   EXPECT_GT(scrubbed_bytes, 0U);
   EXPECT_GT(segments_removed, 0U);
   EXPECT_GT(segments_compacted, 0U);
   EXPECT_GT(cursor_commits, 0U);
+  EXPECT_GT(appends_without_room, 0U);
 }
 
 TEST(SimulationTest, AFreshSeed) {
