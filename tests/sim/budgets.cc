@@ -27,10 +27,10 @@ void Simulation::PlanBudget() {
   Tell("a byte budget that leaves " + std::to_string(room_bytes) + " bytes");
 }
 
+// In folders of further partitions, whose making was cut off, an older topic's remains may stand.
 uint64_t Simulation::BytesOf(const std::string& name, const ModelTopic& topic) const {
   uint64_t bytes = 0;
-  const size_t partitions = std::max(topic.partitions.size(), topic.most_partitions);
-  for (size_t i = 0; i < partitions; ++i)
+  for (size_t i = 0; i < topic.partitions.size(); ++i)
     bytes += world_.disk.BytesInFolder(options_.data_dir + "/" + name + "-" + std::to_string(i));
   return bytes;
 }
