@@ -118,7 +118,7 @@ bool Simulation::Step(uint64_t number) {
   } else if (gives_up_ && trouble_.OneIn(16)) {
     DeleteRecords();
   } else if ((gives_up_ || options_.store_bytes != 0) &&
-             Random(DeriveSeed(seed_, 3'000'000 + number)).OneIn(16)) {
+             Random(DeriveSeed(seed_, 3'000'000 + number)).OneIn(32)) {
     FillBudget();
   } else if (gives_up_ && trouble_.OneIn(48)) {
     AddPartitions();
