@@ -201,6 +201,13 @@ struct Measured {
   Figures figures;
   BothLatencies all;
   std::vector<BothLatencies> rounds;
+  // Of the rounds: taken together, those of which a busy minute made the pass long would count
+  // most.
+  double MedianTimesP99() const {
+    Samples times;
+    for (const BothLatencies& round : rounds) times.Add(round.TimesP99());
+    return times.Median();
+  }
 };
 
 Measured Measure(const CompactionOptions& options) {
@@ -266,7 +273,8 @@ void PrintText(const CompactionOptions& options, const Measured& measured, const
   fmt::print("durable commits, {} a second\n  without compaction: {}\n  during a pass: {}\n",
              options.commits_per_second, ToText(measured.all.quiet), ToText(measured.all.during));
   for (const BothLatencies& round : measured.rounds)
-    fmt::print("  of a round: p99 {} and {} us, {:.2f} times\n", round.quiet.Quantile(0.99),
+    fmt::print("  of a round: p50 {} and {} us, p99 {} and {} us: {:.2f} times\n",
+               round.quiet.Quantile(0.5), round.during.Quantile(0.5), round.quiet.Quantile(0.99),
                round.during.Quantile(0.99), round.TimesP99());
   bars.Print();
 }
@@ -274,8 +282,8 @@ void PrintText(const CompactionOptions& options, const Measured& measured, const
 void RunCompaction(const CompactionOptions& options) {
   const Measured measured = Measure(options);
   Bars bars;
-  bars.AtMost("p99 of durable commits during a pass, times that without", measured.all.TimesP99(),
-              kMostTimesP99);
+  bars.AtMost("p99 of durable commits during a pass, times that without, median of the rounds",
+              measured.MedianTimesP99(), kMostTimesP99);
   if (options.json) return PrintJson(options, measured, bars);
   PrintText(options, measured, bars);
 }
