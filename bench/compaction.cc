@@ -5,7 +5,7 @@
 //   bench_compaction --dir FOLDER [--records N] [--keys N] [--compression none|zstd]
 //                    [--bytes-per-second N] [--rounds N] [--quiet-seconds S] [--json]
 //
-// All the time from the filling on a record of 100 bytes is appended `--commits-per-second` times a
+// From the second opening on a record of 100 bytes is appended `--commits-per-second` times a
 // second, and its latency is that from when it was due until it is durable. A steady rate, since
 // one record after the other would count a stall as one late record however long it is, and would
 // load disk and processor by itself. In each round there are `--quiet-seconds` without compaction,
