@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/run.h"
+
 namespace tidemark::storage {
 namespace {
 
-constexpr uint64_t kCursorReadBytes = uint64_t{256} << 10;
+// Two full batches, and the header behind them: of each batch the next one's header is looked at.
+constexpr uint64_t kCursorReadBytes = 2 * (uint64_t{kRunBytes} + (uint64_t{4} << 10));
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <map>
 
+#include "storage/run.h"
 #include "storage/seal.h"
 #include "tests/storage/compaction_fixture.h"
 
@@ -263,6 +264,25 @@ TEST_F(CompactionTest, AReaderIsToldOfNothingLost) {
     EXPECT_EQ(seen[i], last_) << i;
   }
   readers.clear();
+}
+
+// A read brings two full batches. Nothing is written here: no two records have the same key.
+TEST_F(CompactionTest, OneReadBringsTwoBatches) {
+  TopicConfig config = Compacted();
+  config.segment_bytes = int64_t{8} << 20;
+  OpenInWorld();
+  PutMany(MakeTopic("t", config), 100'000, 1'000'000);
+  CloseCleanly();
+  uint64_t reads = 0;
+  world_.plan = [&](Call call, const std::string& path) {
+    reads += call == Call::read && path.ends_with(".log");
+    return 0;
+  };
+  OpenInWorld();
+  PollUntilPasses(1);
+  const uint64_t batches = engine_->stats().compaction_bytes / storage::kRunBytes;
+  EXPECT_GT(batches, 60U);
+  EXPECT_LT(reads, batches * 5 / 8);
 }
 
 TEST_F(CompactionTest, SearchesByTimeFindWhatIsLeft) {
