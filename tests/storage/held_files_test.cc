@@ -99,9 +99,14 @@ TEST_F(HeldFilesTest, TheRoomOfADeletedTopicIsThereForOthers) {
   Record record;
   record.value = value;
   const auto fill = [&](Partition& partition) {
+    using std::chrono::steady_clock;
+    constexpr auto kNoMoreRoom = std::chrono::seconds(1);  // what is packed takes less, and is slow
     int64_t records = 0;
-    for (int turns = 0; turns < 200; ++turns) {  // there may be more room soon
-      while (partition.Append(record, Durability::buffered).ok()) ++records;
+    for (auto last = steady_clock::now(); steady_clock::now() - last < kNoMoreRoom;) {
+      while (partition.Append(record, Durability::buffered).ok()) {
+        ++records;
+        last = steady_clock::now();
+      }
       engine_->Poll(std::chrono::milliseconds(5));
     }
     return records;
