@@ -1,7 +1,10 @@
 #include "storage/quarantine.h"
 
 #include <algorithm>
+#include <charconv>
+#include <functional>
 #include <utility>
+#include <vector>
 
 #include "storage/segment.h"
 
@@ -9,6 +12,7 @@ namespace tidemark::storage {
 namespace {
 
 constexpr uint64_t kCopyBytes = uint64_t{256} << 10;
+constexpr const char* kNoteSuffix = ".txt";
 
 }  // namespace
 
@@ -17,10 +21,9 @@ Quarantine::Quarantine(io::Environment environment, std::string data_dir)
 
 // A path there that is not taken: the same place may be damaged more than once.
 Result<std::string> Quarantine::PathFor(const std::string& name) {
-  const std::string folder = io::JoinPath(data_dir_, "quarantine");
-  if (Status made = environment_.files.MakeDirectory(folder); !made) return made.error();
+  if (Status made = environment_.files.MakeDirectory(Folder()); !made) return made.error();
   const std::string stem =
-      io::JoinPath(folder, std::to_string(environment_.clock.WallMs()) + "-" + name);
+      io::JoinPath(Folder(), std::to_string(environment_.clock.WallMs()) + "-" + name);
   std::string path = stem;
   for (int attempt = 2;; ++attempt) {
     auto taken = environment_.files.Exists(path);
@@ -53,6 +56,34 @@ Status Quarantine::Copy(io::File& file, uint64_t from, uint64_t to, const std::s
   }
   if (Status flushed = (*copy)->Flush(); !flushed) return flushed;
   return WriteNote(*path, note);
+}
+
+Status Quarantine::KeepNewest(const std::string& kind, size_t most) {
+  io::FileSystem& files = environment_.files;
+  const auto exists = files.Exists(Folder());
+  if (!exists) return exists.error();
+  if (!*exists) return {};
+  const auto entries = files.List(Folder());
+  if (!entries) return entries.error();
+  std::vector<std::pair<uint64_t, std::string>> copies;  // by number
+  for (const io::DirectoryEntry& entry : *entries) {
+    const size_t at = entry.name.find(kind);
+    if (at == std::string::npos || entry.name.ends_with(kNoteSuffix)) continue;
+    const char* number = entry.name.data() + at + kind.size();
+    uint64_t value = 0;
+    if (std::from_chars(number, entry.name.data() + entry.name.size(), value).ec == std::errc())
+      copies.emplace_back(value, entry.name);
+  }
+  std::sort(copies.begin(), copies.end(), std::greater<>());
+  for (size_t i = most; i < copies.size(); ++i) {
+    const std::string path = io::JoinPath(Folder(), copies[i].second);
+    const auto has_note = files.Exists(path + kNoteSuffix);
+    if (!has_note) return has_note.error();
+    Status removed = *has_note ? files.Remove(path + kNoteSuffix) : Status();
+    if (removed.ok()) removed = files.Remove(path);
+    if (!removed.ok()) return removed;
+  }
+  return {};
 }
 
 Status Quarantine::Move(const std::string& path, const std::string& name, const std::string& note) {
@@ -91,7 +122,8 @@ std::string Quarantine::NameFor(const std::string& path) const {
 }
 
 Status Quarantine::WriteNote(const std::string& path, const std::string& note) {
-  if (Status written = io::ReplaceFile(environment_.files, path + ".txt", note + "\n"); !written)
+  if (Status written = io::ReplaceFile(environment_.files, path + kNoteSuffix, note + "\n");
+      !written)
     return written;
   return environment_.files.FlushDirectory(data_dir_);
 }

@@ -1,6 +1,6 @@
 // The quarantine: copies of what was found damaged, each with a note, so that nothing is
-// overwritten or cut before somebody could look at it. Best effort where the disk is full; never
-// deletes. Blocks.
+// overwritten or cut before somebody could look at it. Best effort where the disk is full. Nothing
+// there is deleted but for what KeepNewest() is asked for. Blocks.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,9 @@ class Quarantine {
   // `note` to quarantine/NAME.txt; both are flushed.
   Status Copy(io::File& file, uint64_t from, uint64_t to, const std::string& name,
               const std::string& note);
+  // Of what was copied under names that end with KIND and a number, those of the greatest numbers
+  // stay, `most` of them.
+  Status KeepNewest(const std::string& kind, size_t most);
   // Moves a file there.
   Status Move(const std::string& path, const std::string& name, const std::string& note);
   // Moves a segment's files there, as FOLDER-FILE; the folder is to be flushed by the caller.
@@ -30,6 +33,7 @@ class Quarantine {
   std::string NameFor(const std::string& path) const;
 
  private:
+  std::string Folder() const { return io::JoinPath(data_dir_, "quarantine"); }
   Result<std::string> PathFor(const std::string& name);
   Status WriteNote(const std::string& path, const std::string& note);
 

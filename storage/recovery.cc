@@ -4,6 +4,12 @@
 #include <utility>
 
 namespace tidemark::storage {
+namespace {
+
+// Up to 2 MiB each.
+constexpr size_t kTornCommitsKept = 4;
+
+}  // namespace
 
 Recovery::Recovery(Context& context, Journal& journal, TopicList& topics, RecoveryReport& report,
                    std::function<Status()> relieve)
@@ -69,12 +75,7 @@ Status Recovery::ReplayJournal(const Checkpoint* checkpoint, bool brand_new, boo
   }
   if (end_.torn_tail) {
     const uint64_t from = end_.next_position;
-    Status kept = quarantine_.Copy(
-        journal_.file(), from,
-        std::min(from + MaxCommitBytes(journal_.superblock()), journal_.superblock().journal_bytes),
-        "journal-torn-commit-" + std::to_string(end_.next_sequence),
-        "the journal ends in commit " + std::to_string(end_.next_sequence) +
-            ", which is torn or damaged, at " + std::to_string(from));
+    Status kept = QuarantineTornCommit();
     context_.Tell(NoticeLevel::warning,
                   journal_.file().path() + " at " + std::to_string(from) +
                       ": the last commit was cut off while it was written, or was damaged "
@@ -135,6 +136,20 @@ Status Recovery::QuarantineCommit(const FoundCommit& commit) {
                           "journal-commit-" + std::to_string(commit.sequence),
                           journal_.file().path() + ": commit " + std::to_string(commit.sequence) +
                               " at " + std::to_string(commit.position) + " is damaged");
+}
+
+// The last, which was cut off or damaged: how long it is, is not known. Any power cut may leave
+// one, for years.
+Status Recovery::QuarantineTornCommit() {
+  const std::string kind = "journal-torn-commit-";
+  const uint64_t from = end_.next_position;
+  if (Status fewer = quarantine_.KeepNewest(kind, kTornCommitsKept - 1); !fewer) return fewer;
+  return quarantine_.Copy(
+      journal_.file(), from,
+      std::min(from + MaxCommitBytes(journal_.superblock()), journal_.superblock().journal_bytes),
+      kind + std::to_string(end_.next_sequence),
+      "the journal ends in commit " + std::to_string(end_.next_sequence) +
+          ", which is torn or damaged, at " + std::to_string(from));
 }
 
 PartitionCore* Recovery::Find(const DirectoryEntry& entry) const {

@@ -70,6 +70,7 @@ class Recovery {
   void NoteLosses(const FoundCommit& commit);
   Status RewriteLastCommit();
   Status QuarantineCommit(const FoundCommit& commit);
+  Status QuarantineTornCommit();
   void FinishPartition(PartitionCore& partition, bool journal_lost);
   PartitionCore* Find(const DirectoryEntry& entry) const;
   void NoteEnd(const FoundCommit& commit, const DirectoryEntry& entry);

@@ -87,6 +87,41 @@ TEST_F(DamageTest, DataOfTheLastCommitAreToldAndTheirOffsetsNotUsedAgain) {
   EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(5)), 5);
 }
 
+// Whatever power cuts there were: those of years would fill a small disk.
+TEST_F(DamageTest, OfTornCommitsTheNewestAreKept) {
+  constexpr int kPowerCuts = 8;
+  constexpr size_t kKept = 4;
+  MakeCrashedStore(1);
+  std::vector<std::string> torn;  // by their sequences
+  for (int i = 0; i < kPowerCuts; ++i) {
+    Open();
+    AppendDurably(PartitionOf("t"), ValueOf(i));
+    Crash();
+    const auto commits = CommitsWithFrames();
+    const auto newest = std::max_element(commits.begin(), commits.end(), [](auto& a, auto& b) {
+      return a.second.sequence < b.second.sequence;
+    });
+    torn.push_back("journal-torn-commit-" + std::to_string(newest->second.sequence));
+    Overwrite(PathOf("journal"), newest->first + 48, std::string(4096 - 48, '\0'));
+  }
+  WriteFile(PathOf("quarantine/1-journal-torn-commit-note"), "somebody else's");
+  Open();
+  std::vector<std::string> kept;
+  for (const auto& entry : std::filesystem::directory_iterator(PathOf("quarantine"))) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(".txt")) continue;
+    EXPECT_TRUE(name.ends_with("note") || std::filesystem::exists(entry.path().string() + ".txt"));
+    kept.push_back(name.substr(name.find('-') + 1));
+  }
+  std::sort(kept.begin(), kept.end());
+  std::vector<std::string> expected(torn.end() - kKept, torn.end());
+  expected.emplace_back("journal-torn-commit-note");
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(kept, expected);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(PathOf("quarantine")), {}),
+            2 * kKept + 1);
+}
+
 TEST_F(DamageTest, ATornLastCommitIsCutAndKeptInQuarantine) {
   MakeCrashedStore(5);
   const auto commits = CommitsWithFrames();
