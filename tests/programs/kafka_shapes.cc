@@ -3,7 +3,7 @@
 //   prog_kafka_shapes DATA_DIR ROUND clean|killed
 //
 // Makes the topics that are missing, appends a round of records to each, and waits until all are
-// durable; then closes the store cleanly, once a segment was compacted, or kills itself. What was
+// durable; then kills itself, or closes the store cleanly and has it compacted. What was
 // appended is told on stdout first, a line each, so that a test need not ask the store itself:
 //
 //   TOPIC PARTITION OFFSET TIMESTAMP KEY VALUE HEADERS
@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -216,22 +217,47 @@ bool AllIsDurable(const Engine& engine) {
   return true;
 }
 
-int Run(const std::string& data_dir, int round, bool killed) {
+std::unique_ptr<Engine> Open(const std::string& data_dir) {
   tidemark::EngineOptions options;
   options.data_dir = data_dir;
   options.journal_bytes = tidemark::kMinJournalBytes;
   options.compaction_bytes_per_second = uint64_t{1} << 30;
   auto opened = Engine::Open(options);
   if (!opened.ok()) Die(opened.error().ToString());
-  Engine& engine = **opened;
-  for (const ShapedTopic& topic : Topics()) AppendRound(engine, topic, round);
-  PollUntil(engine, "all is durable", [&] { return AllIsDurable(engine); });
-  std::cout.flush();
-  if (killed) return std::raise(SIGKILL);
-  PollUntil(engine, "a segment is compacted",
-            [&] { return engine.stats().segments_compacted > 0; });
+  return *std::move(opened);
+}
+
+void Close(Engine& engine) {
   const auto closed = engine.Close();
   if (!closed.ok()) Die(closed.error().ToString());
+}
+
+// It looks once a second whether there is something to do.
+void WaitUntilCompactionRests(Engine& engine) {
+  using std::chrono::steady_clock;
+  constexpr auto kRests = std::chrono::seconds(3);
+  uint64_t bytes = 0;
+  auto last_work = steady_clock::now();
+  PollUntil(engine, "compaction rests", [&] {
+    const uint64_t bytes_now = engine.stats().compaction_bytes;
+    if (bytes_now != bytes) last_work = steady_clock::now();
+    bytes = bytes_now;
+    return steady_clock::now() - last_work >= kRests;
+  });
+}
+
+int Run(const std::string& data_dir, int round, bool killed) {
+  auto engine = Open(data_dir);
+  for (const ShapedTopic& topic : Topics()) AppendRound(*engine, topic, round);
+  PollUntil(*engine, "all is durable", [&] { return AllIsDurable(*engine); });
+  std::cout.flush();
+  if (killed) return std::raise(SIGKILL);
+  // What stands in memory is not compacted: a clean stop brings it into segments.
+  Close(*engine);
+  engine.reset();
+  engine = Open(data_dir);
+  WaitUntilCompactionRests(*engine);
+  Close(*engine);
   return 0;
 }
 
