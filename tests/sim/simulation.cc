@@ -143,7 +143,7 @@ bool Simulation::Step(uint64_t number) {
 // in the middle of it.
 void Simulation::LetCompact() {
   constexpr int64_t kEnoughUs = 4'000'000;
-  constexpr int64_t kTurnUs = 200'000;
+  constexpr int64_t kPauseUs = 200'000;
   CloseCleanly();
   if (!serves()) return;
   AppendSome(20, 600);
@@ -153,7 +153,7 @@ void Simulation::LetCompact() {
   if (trouble_.OneIn(2))
     world_.disk.DieIn(operations, trouble_.OneIn(3) ? Death::kill : Death::power_cut);
   const int64_t until_us = world_.clock.MonotonicUs() + kEnoughUs;
-  while (serves() && world_.clock.MonotonicUs() < until_us) PollOnce(kTurnUs);
+  while (serves() && world_.clock.MonotonicUs() < until_us) PollOnce(kPauseUs);
 }
 
 bool Simulation::End() {
