@@ -41,6 +41,8 @@ uint64_t CompactionPass::memory_bytes() const {
 
 uint64_t CompactionPass::Step(uint64_t most_bytes) {
   bytes_ = 0;
+  if (!std::exchange(folder_flushed_, true) && !Check(files_.FlushDirectory(terms_.folder)))
+    return bytes_;
   while (bytes_ < most_bytes && state_ == State::works) {
     switch (stage_) {
       case Stage::mapping:

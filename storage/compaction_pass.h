@@ -133,6 +133,9 @@ class CompactionPass {
   State state_ = State::works;
   Stage stage_ = Stage::mapping;
   uint64_t bytes_ = 0;  // of this piece
+  // Of a swap before a kill the last rename may still be undone by a power cut: its marker beside a
+  // new draft would be taken for that one's.
+  bool folder_flushed_ = false;
   BatchFilter filter_;
   // Mapping.
   std::optional<KeyMap> map_;  // made by the worker: it may be large
