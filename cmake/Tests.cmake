@@ -143,7 +143,7 @@ foreach(script IN LISTS scripts)
   # That the comparisons run, and that a stranger's program is built, has to be seen once.
   set(label io)
   if(name MATCHES "^(bench_peers|embed_example)$")
-    set(label pure)
+    set(label once)
   endif()
   # The longest tests are among these, so they begin first.
   set_tests_properties(

@@ -6,12 +6,6 @@
 #include "storage/run.h"
 
 namespace tidemark::storage {
-namespace {
-
-// Two full batches, and the header behind them: of each batch the next one's header is looked at.
-constexpr uint64_t kCursorReadBytes = 2 * (uint64_t{kRunBytes} + (uint64_t{4} << 10));
-
-}  // namespace
 
 Result<BatchCursor> BatchCursor::Open(io::FileSystem& files, const std::string& folder,
                                       int64_t base_offset, int64_t offset_limit) {
@@ -30,7 +24,7 @@ Error BatchCursor::NotABatch(const std::string& why) const {
 Result<base::ByteSpan> BatchCursor::At(uint64_t position, uint64_t length) {
   if (position < buffer_begin_ || position + length > buffer_begin_ + buffer_.size()) {
     buffer_begin_ = position;
-    buffer_.resize(std::min(std::max(length, kCursorReadBytes), log_bytes_ - position));
+    buffer_.resize(std::min(std::max(length, kBatchReadBytes), log_bytes_ - position));
     const auto read = log_->ReadAt(position, buffer_);
     if (!read) return read.error();
     buffer_.resize(*read);

@@ -18,15 +18,6 @@ constexpr uint64_t kMapMemoryShare = 8;
 // While compression lags behind, a pass does not hold it up further.
 constexpr int kLevelUnderPressure = 1;
 
-uint64_t BytesOnDisk(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
-  uint64_t bytes = 0;
-  for (const SegmentFile kind : kSegmentFiles) {
-    const auto size = io::SizeOf(files, SegmentPath(folder, base_offset, kind));
-    if (size) bytes += *size + kFileSlackBytes;
-  }
-  return bytes;
-}
-
 }  // namespace
 
 struct Compaction::Swap {
@@ -208,7 +199,7 @@ void Compaction::StartSwap() {
   context_.environment.worker.Submit(
       [&files, swap, bases, folder = partition_->folder()] {
         for (const int64_t base : bases)
-          swap->source_bytes.push_back(BytesOnDisk(files, folder, base));
+          swap->source_bytes.push_back(Retention::BytesOfSegment(files, folder, base));
         swap->result = SwapSegments(files, folder, swap->base_offset, swap->end_offset);
       },
       [this, swap] { TakeSwap(*swap); });

@@ -9,8 +9,6 @@
 namespace tidemark::storage {
 namespace {
 
-// One read of a segment: two batches at once when a log is read in order, and what follows them.
-constexpr uint64_t kReadBytes = 2 * (uint64_t{kRunBytes} + (uint64_t{4} << 10));
 // A search by offset begins with the batch that the index names behind its place where so much lies
 // between the two entries: the batches there are large, and to pass over one costs as much as to
 // read the wanted one.
@@ -177,7 +175,7 @@ Result<ReaderCore::Step> ReaderCore::StepInBuffer() {
   const base::ByteSpan bytes = Buffered(position);
   if (bytes.size() < record::kBatchHeaderBytes) {
     const uint64_t known = std::exchange(first_read_bytes_, 0);
-    return ReadInBackground(known == 0 ? kReadBytes : std::min(known, kReadBytes));
+    return ReadInBackground(known == 0 ? kBatchReadBytes : std::min(known, kBatchReadBytes));
   }
   const auto header = record::DecodeBatchHeader(bytes);
   if (!header) return MeetDamage(header.error().message());
@@ -185,7 +183,7 @@ Result<ReaderCore::Step> ReaderCore::StepInBuffer() {
   if (total > left) return MeetDamage("the batch does not fit into the file");
   // The next header, too: whether this batch's offset can be believed is seen there.
   const uint64_t needed = std::min(left, total + record::kBatchHeaderBytes);
-  if (bytes.size() < needed) return ReadInBackground(std::max(kReadBytes, needed));
+  if (bytes.size() < needed) return ReadInBackground(std::max(kBatchReadBytes, needed));
   const auto checked = record::CheckBatch(bytes.first(total));
   if (!checked) return MeetDamage(checked.error().message());
   if (offset_hint_ && !HintNames(*header)) return DropOffsetHint();

@@ -28,7 +28,10 @@ void AddOnce(std::vector<PartitionCore*>& list, PartitionCore& partition) {
   if (std::find(list.begin(), list.end(), &partition) == list.end()) list.push_back(&partition);
 }
 
-uint64_t BytesOfSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
+}  // namespace
+
+uint64_t Retention::BytesOfSegment(io::FileSystem& files, const std::string& folder,
+                                   int64_t base_offset) {
   uint64_t bytes = 0;
   for (const SegmentFile kind : kSegmentFiles) {
     const auto size = io::SizeOf(files, SegmentPath(folder, base_offset, kind));
@@ -36,8 +39,6 @@ uint64_t BytesOfSegment(io::FileSystem& files, const std::string& folder, int64_
   }
   return bytes;
 }
-
-}  // namespace
 
 struct Retention::Removal {
   PartitionCore* partition = nullptr;

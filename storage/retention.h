@@ -34,6 +34,9 @@ class Retention {
   void Advance();
   // When Advance() has to be called at the latest; INT64_MAX: not by itself.
   int64_t next_due_us() const;
+  // What a segment's files take on the disk, at most; the worker's, too.
+  static uint64_t BytesOfSegment(io::FileSystem& files, const std::string& folder,
+                                 int64_t base_offset);
   // Files of a segment were removed, or replaced: what they took is free when no reader has them
   // open any more.
   using Openings = std::vector<std::weak_ptr<OpenSegment>>;

@@ -27,6 +27,9 @@ namespace tidemark::storage {
 // enough for zstd to find what readings have in common, small enough to be decompressed for a
 // single record.
 inline constexpr uint32_t kRunBytes = uint32_t{128} << 10;
+// What who reads batches in order fetches at once: two full ones, and the header behind them, since
+// of each batch the next one's header is looked at.
+inline constexpr uint64_t kBatchReadBytes = 2 * (uint64_t{kRunBytes} + (uint64_t{4} << 10));
 
 class Run {
  public:

@@ -64,9 +64,13 @@ Status EngineCore::CheckPartitionRoom(const TopicCore* topic, int32_t more) cons
   }
   const uint64_t bytes = static_cast<uint64_t>(more) * kPartitionFilesBytes;
   if (topic != nullptr && topic->budget_bytes() != 0 && !topic->space.Fits(bytes))
-    return Error(ErrorCode::disk_full, "topic.bytes has no room for more partitions");
+    return Error(ErrorCode::disk_full,
+                 "topic.bytes of " + topic->description().name +
+                     " has no room for more partitions: raise it, or delete records");
   if (context_.options.store_bytes != 0 && !context_.space.Fits(bytes))
-    return Error(ErrorCode::disk_full, "store_bytes has no room for more partitions");
+    return Error(ErrorCode::disk_full,
+                 "storage.store_bytes has no room for more partitions: raise it, or delete topics "
+                 "or records");
   return {};
 }
 

@@ -66,8 +66,9 @@ first=yes
 for backend in "${backends[@]}"; do
   # What does no I/O need not run twice, nor under the sanitizer that looks at threads: it has one.
   only=(-L '^io$')
-  if [ $first = yes ] && [ "$preset" != tsan ]; then
+  if [ $first = yes ]; then
     only=()
+    if [ "$preset" = tsan ]; then only=(-LE '^pure$'); fi
   fi
   first=no
   case $backend in

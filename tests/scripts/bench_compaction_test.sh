@@ -3,19 +3,8 @@
 # it, in each round, and nothing is left behind.
 #
 #   TIDEMARK_BUILD=build/release tests/scripts/bench_compaction_test.sh
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-if [ ! -x "$TIDEMARK_BUILD/bench_compaction" ]; then
-  echo "no benchmarks are built here"
-  exit 77
-fi
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
+source "$(dirname "$0")/bench_common.sh"
+needs bench_compaction
 
 # A finished segment of 16 MiB at least, or there is nothing to compact.
 "$TIDEMARK_BUILD/bench_compaction" --dir "$work" --records 300000 --keys 1000 --compression none \

@@ -4,19 +4,8 @@
 # makes a page and tables of what they, and tidemark bench, have measured.
 #
 #   TIDEMARK_BUILD=build/release tests/scripts/bench_peers_test.sh
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-if [ ! -x "$TIDEMARK_BUILD/bench_peers" ]; then
-  echo "no benchmarks are built here"
-  exit 77
-fi
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
+source "$(dirname "$0")/bench_common.sh"
+needs bench_peers
 
 echo "-- bench_peers"
 "$TIDEMARK_BUILD/bench_peers" --dir "$work" --rounds 2 --seconds 0.05 --partitions 1,3 \

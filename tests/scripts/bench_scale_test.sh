@@ -3,19 +3,8 @@
 # measured, and nothing is left behind.
 #
 #   TIDEMARK_BUILD=build/release tests/scripts/bench_scale_test.sh
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-if [ ! -x "$TIDEMARK_BUILD/bench_scale" ]; then
-  echo "no benchmarks are built here"
-  exit 77
-fi
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
+source "$(dirname "$0")/bench_common.sh"
+needs bench_scale
 
 "$TIDEMARK_BUILD/bench_scale" --dir "$work" --partitions 20 --segments 3 --log-bytes 200MB \
   --log-partitions 2 --rounds 1 --tidemark "$TIDEMARK_BIN" --json >"$work/scale.json"
