@@ -136,12 +136,15 @@ std::optional<record::BatchHeader> IntactBatchAt(base::ByteSpan log, uint64_t at
   return intact ? std::optional(*header) : std::nullopt;
 }
 
-// Whether a whole batch has come from elsewhere to where another began. Nothing in it tells that it
-// does not belong there if its offsets fit (docs/simulator.md).
-bool BringsWholeBatch(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit) {
+// Whether a whole batch has come to where another began, of which nothing tells that it does not
+// belong there (docs/simulator.md): one with its offset, or another one of the same log.
+bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit,
+                        bool of_same_log) {
   for (uint64_t at = 0; at + record::kBatchHeaderBytes <= before.size() && at < hit.end;) {
     const auto batch = IntactBatchAt(before, at);
-    if (batch && at >= hit.begin && IntactBatchAt(after, at)) return true;
+    const auto brought =
+        batch && at >= hit.begin ? IntactBatchAt(after, at) : std::optional<record::BatchHeader>();
+    if (brought && (of_same_log || brought->base_offset == batch->base_offset)) return true;
     at += batch ? batch->total_bytes() : 1;
   }
   return false;
@@ -196,7 +199,7 @@ std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, 
   const auto hit = disk.DamageAt(*file.inode, *source.inode, kind, position, random);
   if (!hit) return std::nullopt;
   if (kind == DamageKind::misdirected && file.path.ends_with(".log") &&
-      BringsWholeBatch(before, file.inode->now, *hit)) {
+      BringsFittingBatch(before, file.inode->now, *hit, source.inode == file.inode)) {
     file.inode->now = before;
     file.inode->medium = medium_before;
     return std::nullopt;
