@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "io/disk_space.h"
+#include "io/last_name.h"
 #include "io/read_ahead.h"
 #include "io/system_error.h"
 #include "io/system_file.h"
@@ -71,13 +72,18 @@ class MachineFileSystem final : public FileSystem {
   }
 
   Status Rename(const std::string& from, const std::string& to) override {
-    if (rename(from.c_str(), to.c_str()) == 0) return {};
-    return SystemError(errno, from + ": rename to " + to + " failed");
+    LastName replaced(to);
+    if (rename(from.c_str(), to.c_str()) != 0)
+      return SystemError(errno, from + ": rename to " + to + " failed");
+    replaced.FreeInPieces();
+    return {};
   }
 
   Status Remove(const std::string& path) override {
-    if (remove(path.c_str()) == 0) return {};
-    return SystemError(errno, path + ": remove failed");
+    LastName removed(path);
+    if (remove(path.c_str()) != 0) return SystemError(errno, path + ": remove failed");
+    removed.FreeInPieces();
+    return {};
   }
 
   Status FlushDirectory(const std::string& directory) override {

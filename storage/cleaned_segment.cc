@@ -11,9 +11,8 @@
 namespace tidemark::storage {
 namespace {
 
-// Written at once, and flushed at once: a large flush holds up the commits on the same file system.
-constexpr size_t kCleanedWriteBytes = size_t{256} << 10;
-constexpr uint64_t kCleanedFlushBytes = uint64_t{1} << 20;
+// Written and flushed at once: a large flush holds up the commits on the same file system.
+constexpr size_t kCleanedFlushBytes = size_t{256} << 10;
 
 Status WriteAndFlush(io::FileSystem& files, const std::string& path, base::ByteSpan bytes) {
   auto file = files.Open(path, {.write = true, .create = true, .truncate = true});
@@ -58,7 +57,7 @@ Status CleanedSegment::Append(const record::BatchHeader& header, base::ByteSpan 
   digest_.AddBytes(batch);
   digest_.AddBatch(header);
   buffer_.insert(buffer_.end(), batch.begin(), batch.end());
-  return buffer_.size() < kCleanedWriteBytes ? Status() : WriteBuffer();
+  return buffer_.size() < kCleanedFlushBytes ? Status() : FlushBuffer();
 }
 
 Status CleanedSegment::AppendHole(int64_t first_offset, int64_t end_offset) {
@@ -78,20 +77,17 @@ Result<record::BatchHeader> EncodeHole(int64_t first_offset, int64_t end_offset,
   return record::AppendBatch(header, {}, record::Codec::none, 0, /*compressor=*/nullptr, output);
 }
 
-Status CleanedSegment::WriteBuffer() {
+Status CleanedSegment::FlushBuffer() {
   if (Status written = log_->WriteAt(written_bytes_, buffer_, io::Durable::no); !written.ok())
     return written;
   written_bytes_ += buffer_.size();
   buffer_.clear();
-  if (written_bytes_ - flushed_bytes_ < kCleanedFlushBytes) return {};
-  flushed_bytes_ = written_bytes_;
   return log_->Flush();
 }
 
 Status CleanedSegment::Finish(const SegmentOwner& owner, const AppendTimes& appended,
                               CompactedPart compacted) {
-  if (Status written = WriteBuffer(); !written.ok()) return written;
-  if (Status flushed = log_->Flush(); !flushed.ok()) return flushed;
+  if (Status written = FlushBuffer(); !written.ok()) return written;
   log_.reset();
   if (const auto entry = builder_.Final()) times_.MaybeAdd(*entry);
   const std::vector<std::byte> offset_file = EncodeOffsetEntries(offsets_);

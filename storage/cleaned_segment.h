@@ -40,7 +40,7 @@ class CleanedSegment {
  private:
   CleanedSegment(io::FileSystem& files, std::string folder, int64_t base_offset,
                  uint32_t index_interval_bytes);
-  Status WriteBuffer();
+  Status FlushBuffer();
 
   io::FileSystem& files_;
   std::string folder_;
@@ -48,7 +48,6 @@ class CleanedSegment {
   std::unique_ptr<io::File> log_;
   std::vector<std::byte> buffer_;  // appended, not written yet
   uint64_t written_bytes_ = 0;
-  uint64_t flushed_bytes_ = 0;
   index::IndexBuilder builder_;
   index::OffsetIndex offsets_;
   index::TimeIndex times_;
