@@ -1,7 +1,8 @@
 // Runs the simulator: one seed, or as many as fit into the time.
 //
 //   prog_simulate --seed N [--steps M] [--only 3,17,18]   replays; a failure is made smaller
-//   prog_simulate --runs R | --seconds S [--first N]      seeds N, N + 1, ...; stops at a failure
+//   prog_simulate --runs R | --seconds S | --crash-points C [--first N]
+//                                                         seeds N, N + 1, ...; stops at a failure
 //                 [--brief 1]                             ... and does not make it smaller
 //
 // Exit 0: nothing was broken. 1: a promise was broken; its history is on stdout.
@@ -41,6 +42,7 @@ struct Arguments {
   uint64_t steps = 120;
   uint64_t runs = UINT64_MAX;
   int64_t seconds = INT64_MAX;
+  uint64_t crash_points = UINT64_MAX;
   std::vector<uint64_t> only;
   bool brief = false;  // tells the failure, and no more
 };
@@ -81,7 +83,7 @@ int Report(uint64_t seed, const std::vector<uint64_t>& steps) {
   const std::vector<uint64_t> fewer = Shrink(seed, steps);
   std::string list;
   for (const uint64_t step : fewer) list += (list.empty() ? "" : ",") + std::to_string(step);
-  std::printf("replay: prog_simulate --seed %lu --only %s\n", static_cast<unsigned long>(seed),
+  std::printf("replay: tests/simulate --seed %lu --only %s\n", static_cast<unsigned long>(seed),
               list.empty() ? "-" : list.c_str());
   std::fflush(stdout);
   const Outcome outcome = SimulateOnly(seed, fewer, true);  // an abort tells its own story
@@ -104,6 +106,8 @@ bool Parse(int argc, char** argv, Arguments* arguments) {
       arguments->runs = value;
     } else if (name == "--seconds") {
       arguments->seconds = static_cast<int64_t>(value);
+    } else if (name == "--crash-points") {
+      arguments->crash_points = value;
     } else if (name == "--brief") {
       arguments->brief = value != 0;
     } else if (name == "--only") {
@@ -118,8 +122,8 @@ bool Parse(int argc, char** argv, Arguments* arguments) {
       return false;
     }
   }
-  const bool bounded =
-      arguments->one_seed || arguments->runs != UINT64_MAX || arguments->seconds != INT64_MAX;
+  const bool bounded = arguments->one_seed || arguments->runs != UINT64_MAX ||
+                       arguments->seconds != INT64_MAX || arguments->crash_points != UINT64_MAX;
   return argc % 2 == 1 && bounded;
 }
 
@@ -145,7 +149,7 @@ int Soak(const Arguments& arguments) {
   Outcome sum;
   uint64_t runs = 0;
   double seconds = 0;
-  for (; runs < arguments.runs; ++runs) {
+  for (; runs < arguments.runs && sum.crash_points < arguments.crash_points; ++runs) {
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (seconds >= static_cast<double>(arguments.seconds)) break;
     current_seed = arguments.first + runs;
@@ -185,7 +189,8 @@ int main(int argc, char** argv) {
   if (!Parse(argc, argv, &arguments)) {
     std::fprintf(stderr,
                  "usage: prog_simulate --seed N [--steps M] [--only I,J,...]\n"
-                 "       prog_simulate --runs R | --seconds S [--first N] [--steps M]\n");
+                 "       prog_simulate --runs R | --seconds S | --crash-points C\n"
+                 "                     [--first N] [--steps M]\n");
     return 2;
   }
   std::signal(SIGABRT, TellSeed);
