@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <functional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,62 @@ namespace {
 
 constexpr uint64_t kCopyBytes = uint64_t{256} << 10;
 constexpr const char* kNoteSuffix = ".txt";
+
+// Whether an entry is of that name: "TIME-NAME", or "TIME-NAME.2" and so on.
+bool IsNamed(std::string_view entry, std::string_view name) {
+  entry.remove_prefix(std::min(entry.find('-'), entry.size() - 1) + 1);
+  if (!entry.starts_with(name)) return false;
+  entry.remove_prefix(name.size());
+  if (entry.starts_with('.')) entry.remove_prefix(1);
+  return entry.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// A range of a file, piece by piece. The file may be open for direct I/O: its units, wherever the
+// range begins.
+class RangeReader {
+ public:
+  RangeReader(io::File& file, uint64_t from, uint64_t to)
+      : file_(file),
+        from_(from),
+        to_(to),
+        at_(from / file.block_bytes() * file.block_bytes()),
+        buffer_(io::AllocateAligned(kCopyBytes, file.block_bytes())) {}
+
+  // Empty: the range, or the file, is at its end.
+  Result<base::ByteSpan> Next() {
+    if (at_ >= to_) return base::ByteSpan();
+    auto read = file_.ReadAt(at_, {buffer_.get(), kCopyBytes});
+    if (!read) return read.error();
+    const uint64_t begin = std::max(at_, from_);
+    const uint64_t end = std::min(at_ + *read, to_);
+    const base::ByteSpan piece =
+        begin < end ? base::ByteSpan(buffer_.get() + (begin - at_), end - begin) : base::ByteSpan();
+    at_ += kCopyBytes;
+    return piece;
+  }
+
+ private:
+  io::File& file_;
+  uint64_t from_;
+  uint64_t to_;
+  uint64_t at_;
+  io::AlignedBuffer buffer_;
+};
+
+// Whether `copy` holds the range's first bytes and nothing else.
+Result<bool> IsBegun(RangeReader range, io::File& copy, uint64_t copy_bytes) {
+  std::vector<std::byte> held;
+  for (uint64_t at = 0; at < copy_bytes; at += held.size()) {
+    const auto piece = range.Next();
+    if (!piece) return piece.error();
+    if (piece->empty()) return false;
+    held.resize(std::min<uint64_t>(piece->size(), copy_bytes - at));
+    const auto read = copy.ReadAt(at, held);
+    if (!read) return read.error();
+    if (*read < held.size() || !std::equal(held.begin(), held.end(), piece->begin())) return false;
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -33,26 +90,43 @@ Result<std::string> Quarantine::PathFor(const std::string& name) {
   }
 }
 
+// A copy of this very range, whole or cut off on its way: an opening that never comes to its end,
+// since the power is cut each time, must not fill the disk with one more. Empty: there is none.
+Result<std::string> Quarantine::FindCopy(io::File& file, uint64_t from, uint64_t to,
+                                         const std::string& name) {
+  const auto exists = environment_.files.Exists(Folder());
+  if (!exists) return exists.error();
+  if (!*exists) return std::string();
+  const auto entries = environment_.files.List(Folder());
+  if (!entries) return entries.error();
+  for (const io::DirectoryEntry& entry : *entries) {
+    if (entry.is_directory || !IsNamed(entry.name, name)) continue;
+    const std::string path = io::JoinPath(Folder(), entry.name);
+    auto copy = environment_.files.Open(path, {});
+    if (!copy) return copy.error();
+    const auto copy_bytes = (*copy)->Size();
+    if (!copy_bytes) return copy_bytes.error();
+    const auto begun = IsBegun(RangeReader(file, from, to), **copy, *copy_bytes);
+    if (!begun) return begun.error();
+    if (*begun) return path;
+  }
+  return std::string();
+}
+
 Status Quarantine::Copy(io::File& file, uint64_t from, uint64_t to, const std::string& name,
                         const std::string& note) {
-  auto path = PathFor(name);
+  auto path = FindCopy(file, from, to, name);
+  if (path && path->empty()) path = PathFor(name);
   if (!path) return path.error();
-  auto copy = environment_.files.Open(*path, {.write = true, .create = true, .truncate = true});
+  auto copy = environment_.files.Open(*path, {.write = true, .create = true});
   if (!copy) return copy.error();
-  // The source may be open for direct I/O: its units, wherever the range begins.
-  const uint64_t block = file.block_bytes();
-  io::AlignedBuffer buffer = io::AllocateAligned(kCopyBytes, block);
-  uint64_t written = 0;
-  for (uint64_t at = from / block * block; at < to; at += kCopyBytes) {
-    auto read = file.ReadAt(at, {buffer.get(), kCopyBytes});
-    if (!read) return read.error();
-    const uint64_t begin = std::max(at, from);
-    const uint64_t end = std::min(at + *read, to);
-    if (begin >= end) break;
-    Status wrote =
-        (*copy)->WriteAt(written, {buffer.get() + (begin - at), end - begin}, io::Durable::no);
-    if (!wrote) return wrote;
-    written += end - begin;
+  RangeReader range(file, from, to);
+  for (uint64_t written = 0;;) {
+    const auto piece = range.Next();
+    if (!piece) return piece.error();
+    if (piece->empty()) break;
+    if (Status wrote = (*copy)->WriteAt(written, *piece, io::Durable::no); !wrote) return wrote;
+    written += piece->size();
   }
   if (Status flushed = (*copy)->Flush(); !flushed) return flushed;
   return WriteNote(*path, note);

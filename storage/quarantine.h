@@ -16,7 +16,8 @@ class Quarantine {
   Quarantine(io::Environment environment, std::string data_dir);
 
   // Copies [from, to) of `file` (to its end, if that is nearer) to quarantine/NAME and writes
-  // `note` to quarantine/NAME.txt; both are flushed.
+  // `note` to quarantine/NAME.txt; both are flushed. One of the same bytes under that name, whole
+  // or cut off on its way, becomes this copy.
   Status Copy(io::File& file, uint64_t from, uint64_t to, const std::string& name,
               const std::string& note);
   // Of what was copied under names that end with KIND and a number, those of the greatest numbers
@@ -34,6 +35,7 @@ class Quarantine {
 
  private:
   std::string Folder() const { return io::JoinPath(data_dir_, "quarantine"); }
+  Result<std::string> FindCopy(io::File& file, uint64_t from, uint64_t to, const std::string& name);
   Result<std::string> PathFor(const std::string& name);
   Status WriteNote(const std::string& path, const std::string& note);
 
