@@ -306,12 +306,16 @@ uint64_t ReadUnsigned(const char** at) {
 
 int64_t ReadSigned(const char** at) { return base::UnZigZag(ReadUnsigned(at)); }
 
-std::optional<Bytes> ReadNullable(const char** at) {
+// Made in its place: returned, it would be written in parts and copied as a whole at once, for
+// which a processor waits until the parts have left its store buffer.
+void ReadNullable(const char** at, std::optional<Bytes>* field) {
   const int64_t length = ReadSigned(at);
-  if (length < 0) return std::nullopt;
-  const Bytes field(*at, static_cast<size_t>(length));
+  if (length < 0) {
+    field->reset();
+    return;
+  }
+  field->emplace(*at, static_cast<size_t>(length));
   *at += length;
-  return field;
 }
 
 // Sums of what came from outside wrap, as in Kafka's Java, instead of being undefined.
@@ -323,8 +327,10 @@ int64_t WrappingAdd(int64_t a, int64_t b) {
 
 void HeaderRange::Iterator::Decode() {
   if (left_ <= 0) return;
-  header_.key = *ReadNullable(&position_);
-  header_.value = ReadNullable(&position_);
+  const int64_t key_bytes = ReadSigned(&position_);
+  header_.key = Bytes(position_, static_cast<size_t>(key_bytes));
+  position_ += key_bytes;
+  ReadNullable(&position_, &header_.value);
 }
 
 RecordRange::Iterator::Iterator(const Encoded& encoded)
@@ -350,8 +356,8 @@ void RecordRange::Iterator::Settle() {
     view_.timestamp_ms = encoded_.append_timestamp_ms
                              ? *encoded_.append_timestamp_ms
                              : WrappingAdd(encoded_.base_timestamp_ms, timestamp_delta);
-    view_.key = ReadNullable(&at);
-    view_.value = ReadNullable(&at);
+    ReadNullable(&at, &view_.key);
+    ReadNullable(&at, &view_.value);
     const auto header_count = static_cast<int32_t>(ReadSigned(&at));
     view_.headers = HeaderRange(at, header_count);
     return;
