@@ -23,7 +23,7 @@ struct WorkOptions {
   std::vector<uint64_t> log_bytes = {uint64_t{5} << 30};  // g
   bool keep_page_cache = false;                           // g
   uint64_t readings = 20'000;                             // h
-  double window_seconds = 5;                              // h
+  double window_seconds = 20;                             // h
   uint32_t readings_per_second = 1000;                    // h, within a window
 };
 
