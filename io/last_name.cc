@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
+
 namespace tidemark::io {
 namespace {
 
@@ -27,6 +29,9 @@ void LastName::FreeInPieces() {
   if (size_bytes_ <= kPieceBytes || fstat(descriptor_, &about) != 0 || about.st_nlink != 0) return;
   // A write lease is refused while any other open file, in any process, is on the inode; without a
   // name nobody can open it after that.
+  // Nobody but by /proc: the kernel would tell us by a signal, SIGIO unless another is asked for,
+  // which ends a process that does not expect it.
+  if (fcntl(descriptor_, F_SETSIG, SIGURG) != 0) return;
   if (fcntl(descriptor_, F_SETLEASE, F_WRLCK) != 0) return;
   for (uint64_t left = size_bytes_; left > kPieceBytes;) {
     left -= kPieceBytes;
