@@ -27,10 +27,9 @@ LastName::~LastName() {
 void LastName::FreeInPieces() {
   struct stat about {};
   if (size_bytes_ <= kPieceBytes || fstat(descriptor_, &about) != 0 || about.st_nlink != 0) return;
-  // A write lease is refused while any other open file, in any process, is on the inode; without a
-  // name nobody can open it after that.
-  // Nobody but by /proc: the kernel would tell us by a signal, SIGIO unless another is asked for,
-  // which ends a process that does not expect it.
+  // A write lease is refused while any other open file, in any process, is on the inode. Without a
+  // name nobody can open it after that but through /proc, which the kernel would tell by a signal:
+  // by SIGIO, which ends a process that does not expect it, unless another is asked for.
   if (fcntl(descriptor_, F_SETSIG, SIGURG) != 0) return;
   if (fcntl(descriptor_, F_SETLEASE, F_WRLCK) != 0) return;
   for (uint64_t left = size_bytes_; left > kPieceBytes;) {
