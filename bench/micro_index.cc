@@ -52,18 +52,6 @@ void BM_OffsetFloor(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 
-void BM_TimeLastBefore(benchmark::State& state) {
-  TimeIndex index;
-  for (int64_t i = 0; i < state.range(0); ++i) TIDEMARK_CHECK(index.MaybeAdd(TimeEntryAt(i)));
-  const std::vector<int64_t> questions = Questions(state.range(0) * kSpacingMs);
-  size_t next = 0;
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(index.LastBefore(kFirstTimestampMs + questions[next]));
-    next = (next + 1) % kQuestions;
-  }
-  state.SetItemsProcessed(state.iterations());
-}
-
 // From the file's bytes, with every check of an entry.
 void BM_OffsetLoad(benchmark::State& state) {
   const auto count = static_cast<size_t>(state.range(0));
@@ -118,7 +106,6 @@ void BM_BuildEntries(benchmark::State& state) {
 }
 
 BENCHMARK(BM_OffsetFloor)->Arg(16)->Arg(1024)->Arg(16'384)->Arg(262'144)->ArgName("entries");
-BENCHMARK(BM_TimeLastBefore)->Arg(16)->Arg(1024)->Arg(16'384)->Arg(262'144)->ArgName("entries");
 BENCHMARK(BM_OffsetLoad)->Arg(1024)->Arg(262'144)->ArgName("entries");
 BENCHMARK(BM_TimeLoad)->Arg(1024)->Arg(262'144)->ArgName("entries");
 BENCHMARK(BM_BuildEntries)->Arg(1024)->ArgName("batches");

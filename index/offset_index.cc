@@ -104,14 +104,6 @@ bool TimeIndex::MaybeAdd(TimeEntry entry) {
   return true;
 }
 
-std::optional<TimeEntry> TimeIndex::LastBefore(int64_t timestamp_ms) const {
-  const auto at_or_after = std::lower_bound(
-      entries_.begin(), entries_.end(), timestamp_ms,
-      [](const TimeEntry& entry, int64_t timestamp) { return entry.timestamp_ms < timestamp; });
-  if (at_or_after == entries_.begin()) return std::nullopt;
-  return *(at_or_after - 1);
-}
-
 void TimeIndex::TruncateToOffset(int32_t last_relative_offset) {
   const auto cut = std::upper_bound(
       entries_.begin(), entries_.end(), last_relative_offset,

@@ -71,10 +71,6 @@ class TimeIndex {
   // Ignored (returns false) unless timestamp and offset are greater than the last entry's, and the
   // timestamp greater than kNoTimestamp.
   bool MaybeAdd(TimeEntry entry);
-  // The last entry whose timestamp is < `timestamp_ms`: every record up to and including its
-  // offset's batch start is older, so that a scan for "first at or after" begins there; nullopt:
-  // from the start.
-  std::optional<TimeEntry> LastBefore(int64_t timestamp_ms) const;
   void TruncateToOffset(int32_t last_relative_offset);
 
   std::span<const TimeEntry> entries() const { return entries_; }

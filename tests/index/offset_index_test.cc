@@ -193,20 +193,6 @@ TEST(TimeIndexTest, OnlyLaterTimestampsAreAdded) {
   EXPECT_EQ(Copy(index.entries()), (std::vector<TimeEntry>{{0, 1}, {50, 2}, {51, 3}}));
 }
 
-TEST(TimeIndexTest, LastBeforeIsStrictlyBefore) {
-  TimeIndex index;
-  EXPECT_EQ(index.LastBefore(kMaxInt64), std::nullopt);
-  ASSERT_TRUE(index.MaybeAdd({100, 5}));
-  ASSERT_TRUE(index.MaybeAdd({200, 9}));
-  EXPECT_EQ(index.LastBefore(kMinInt64), std::nullopt);
-  EXPECT_EQ(index.LastBefore(99), std::nullopt);
-  EXPECT_EQ(index.LastBefore(100), std::nullopt);
-  EXPECT_EQ(index.LastBefore(101), (TimeEntry{100, 5}));
-  EXPECT_EQ(index.LastBefore(200), (TimeEntry{100, 5}));
-  EXPECT_EQ(index.LastBefore(201), (TimeEntry{200, 9}));
-  EXPECT_EQ(index.LastBefore(kMaxInt64), (TimeEntry{200, 9}));
-}
-
 TEST(TimeIndexTest, TruncateDropsWhatStandsBehind) {
   TimeIndex index;
   ASSERT_EQ(index.Load(FileOf({TimeEntry{1, 5}, {2, 9}, {3, 10}}), 10), 36U);
