@@ -154,6 +154,34 @@ TEST_F(FaultTest, AReadThatFailsIsToldAndCanBeTriedAgain) {
   ExpectInOrder(ReadToEnd(**reader), 0, 10'000);
 }
 
+// Too many files are open, say: nothing is known to be lost, unlike that of a file which is gone.
+TEST_F(FaultTest, ASegmentThatCannotBeOpenedIsToldAndCanBeTriedAgain) {
+  OpenInFaultWorld();
+  Partition& partition = MakeTopic("t");
+  for (int64_t i = 0; i < 10'000; ++i) Append(partition, ValueOf(i));
+  CloseCleanly();
+  OpenInFaultWorld();
+  auto reader = engine_->OpenReader(PartitionOf("t"), 5'000);
+  bool failing = true;
+  world_.plan = [&](Call call, const std::string& path) {
+    return failing && call == Call::open && IsSegment(path) ? EMFILE : 0;
+  };
+  for (int tries = 0; tries < 2; ++tries) {
+    Result<ReadState> state = ReadState::pending;
+    while (state.ok() && *state == ReadState::pending) {
+      engine_->Poll(std::chrono::milliseconds(0));
+      state = (*reader)->Next();
+    }
+    ASSERT_FALSE(state.ok());
+    EXPECT_EQ(state.error().code(), ErrorCode::io_error);
+    EXPECT_EQ(state.error().system_errno(), EMFILE);
+    EXPECT_EQ((*reader)->position(), 5'000);
+    EXPECT_TRUE((*reader)->TakeLost().empty());
+  }
+  failing = false;
+  ExpectInOrder(ReadToEnd(**reader), 5'000, 10'000);
+}
+
 TEST_F(FaultTest, WhatTheDiskHasNoRoomForIsRefusedBeforeItIsTooLate) {
   world_.free_bytes = 0;
   OpenInFaultWorld();

@@ -1,6 +1,8 @@
 // Repair: what can be mended is, nothing is deleted, and what is left is told.
 #include "storage/repair.h"
 
+#include <algorithm>
+
 #include "storage/seal.h"
 #include "tests/support/damage_fixture.h"
 #include "tests/support/fault_world.h"
@@ -28,6 +30,19 @@ class RepairTest : public DamageFixture {
   static bool InOrder(const storage::VerifyReport& report) {
     return !report.Has(Finding::Kind::fault) && !report.Has(Finding::Kind::loss) &&
            !report.Has(Finding::Kind::unreadable);
+  }
+  static bool Mentions(const storage::RepairReport& report, const std::string& text) {
+    return std::any_of(report.actions.begin(), report.actions.end(),
+                       [&](const std::string& action) { return action.starts_with(text); });
+  }
+  static std::string LossesOf(const storage::VerifyReport& report) {
+    std::string losses;
+    for (const Finding& finding : report.findings) {
+      if (finding.kind != Finding::Kind::loss) continue;
+      losses +=
+          std::to_string(finding.first_offset) + " to " + std::to_string(finding.end_offset) + "\n";
+    }
+    return losses;
   }
   std::vector<int64_t> bases_;
 };
@@ -160,6 +175,59 @@ TEST_F(RepairTest, AMissingSegmentStaysALoss) {
   std::vector<LostRange> lost;
   EXPECT_EQ(ReadFrom(PartitionOf("t"), 0, &lost).size(),
             static_cast<size_t>(kRecords - (bases_[2] - bases_[1])));
+}
+
+// A segment with its indexes is set aside; what it held stays a loss, and is told as one.
+TEST_F(RepairTest, ASegmentOfWhichNothingIsIntactIsSetAside) {
+  MakeStore();
+  for (const size_t at : {size_t{1}, bases_.size() - 1}) {
+    SCOPED_TRACE(at);
+    const int64_t end = at + 1 < bases_.size() ? bases_[at + 1] : kRecords;
+    const std::string path = LogPath(bases_[at]);
+    const std::string garbage(ReadFile(path).size(), 'X');
+    WriteFile(path, garbage);
+    const auto planned = Repair(/*dry_run=*/true);
+    EXPECT_TRUE(Mentions(planned, path + ": keep the damaged file in quarantine/"));
+    EXPECT_EQ(ReadFile(path), garbage);
+    const auto report = Repair();
+    EXPECT_TRUE(Mentions(report, path + ": moved to quarantine/"));
+    for (const auto kind : {storage::SegmentFile::log, storage::SegmentFile::offset_index,
+                            storage::SegmentFile::time_index}) {
+      const std::string file = SegmentFilePath(bases_[at], kind);
+      EXPECT_FALSE(std::filesystem::exists(file));
+      EXPECT_TRUE(QuarantineHolds(file.substr(file.find_last_of('/') + 1)));
+    }
+    ASSERT_EQ(LossesOf(report.after), LossesOf(report.before));
+    Open();
+    std::vector<LostRange> lost;
+    for (const ReadRecord& record : ReadFrom(PartitionOf("t"), bases_[at], &lost))
+      ASSERT_EQ(record.value, ValueOf(record.offset));
+    ASSERT_EQ(lost.size(), 1u);
+    EXPECT_EQ(lost[0].first_offset, bases_[at]);
+    EXPECT_EQ(lost[0].end_offset, end);
+    EXPECT_EQ(PartitionOf("t").end_offset(), kRecords);
+    CloseCleanly();
+  }
+  Open();
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+}
+
+TEST_F(RepairTest, DamagedCommitsGoToQuarantine) {
+  MakeCrashedStore(10);
+  const auto commits = CommitsWithFrames();
+  Overwrite(PathOf("journal"), commits[4].first + commits[4].second.data_offset() + 40, "XXXX");
+  const std::string journal = ReadFile(PathOf("journal"));
+  const auto planned = Repair(/*dry_run=*/true);
+  EXPECT_TRUE(Mentions(planned, PathOf("journal") + ": keep the damaged commits in quarantine/"));
+  EXPECT_EQ(ReadFile(PathOf("journal")), journal);
+  EXPECT_FALSE(QuarantineHolds("journal"));
+  const auto report = Repair();
+  EXPECT_EQ(LossesOf(report.before), "4 to 5\n");
+  EXPECT_TRUE(InOrder(report.after));
+  EXPECT_TRUE(QuarantineHolds("journal-commit"));
+  Open();
+  EXPECT_TRUE(engine_->recovery().damage.empty());
+  EXPECT_EQ(ReadFrom(PartitionOf("t"), 5).size(), 5u);
 }
 
 TEST_F(RepairTest, AStoreThatIsOpenIsRefused) {

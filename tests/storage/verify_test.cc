@@ -244,6 +244,53 @@ TEST_F(VerifyTest, DamagedCommitsAreToldByTheirOffsets) {
   ExpectOnlyLoss(report, 4, 5);
 }
 
+// Commits of which neither their own directory nor its copy in the next one can be read.
+TEST_F(VerifyTest, CommitsOfWhichNobodyKnowsAnythingAreToldByWhatIsMissing) {
+  MakeCrashedStore(10);
+  const auto commits = CommitsWithFrames();
+  Overwrite(PathOf("journal"), commits[4].first, std::string(64, 'X'));
+  Overwrite(PathOf("journal"), commits[5].first, std::string(64, 'X'));
+  VerifyReport report = Verify();
+  const std::string name = "commit " + std::to_string(commits[4].second.sequence) + " is damaged";
+  EXPECT_NE(TextOf(report).find(name), std::string::npos) << TextOf(report);
+  std::erase_if(report.findings, [](const Finding& f) { return f.kind != Finding::Kind::loss; });
+  ExpectOnlyLoss(report, 4, 6);
+}
+
+// Without a later frame of the partition nobody can say which records they were.
+TEST_F(VerifyTest, WhatUnknownCommitsMayHaveHeldIsToldOfPartitionsWithoutALaterFrame) {
+  Open();
+  Partition& damaged = MakeTopic("t");
+  AppendDurably(damaged, ValueOf(0));
+  AppendDurably(damaged, ValueOf(1));
+  Partition& other = MakeTopic("other");
+  for (int64_t i = 0; i < 3; ++i) AppendDurably(other, ValueOf(i));
+  Crash();
+  const auto commits = CommitsWithFrames();
+  ASSERT_EQ(commits.size(), 5u);
+  // The last commit of t, and the first of other, which repeats its directory.
+  Overwrite(PathOf("journal"), commits[1].first, std::string(64, 'X'));
+  Overwrite(PathOf("journal"), commits[2].first, std::string(64, 'X'));
+  const VerifyReport report = Verify();
+  EXPECT_EQ(std::count_if(report.findings.begin(), report.findings.end(),
+                          [](const Finding& finding) {
+                            return finding.what.find("unreadable commits may have held its last") !=
+                                   std::string::npos;
+                          }),
+            1);
+  EXPECT_NE(TextOf(report).find("t-0: unreadable commits may have held its last records, from "
+                                "offset 1 on"),
+            std::string::npos)
+      << TextOf(report);
+  // Of the other one the next frame tells where they end.
+  const auto lost = std::find_if(report.findings.begin(), report.findings.end(),
+                                 [](const Finding& f) { return f.topic == "other"; });
+  ASSERT_NE(lost, report.findings.end()) << TextOf(report);
+  EXPECT_EQ(lost->kind, Finding::Kind::loss);
+  EXPECT_EQ(lost->first_offset, 0);
+  EXPECT_EQ(lost->end_offset, 1);
+}
+
 TEST_F(VerifyTest, CopiesThatAreDamagedAreFaults) {
   MakeCleanStore();
   const std::string journal = ReadFile(PathOf("journal"));
