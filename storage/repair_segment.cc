@@ -65,16 +65,15 @@ Status SegmentRepair::MendSegment(int64_t base_offset, SegmentEnd end) {
   const auto interval = static_cast<uint32_t>(topic_.config.index_interval_bytes);
   const IndexesByRule made = MakeIndexes(base_offset, interval, survey);
   const FoundSeal found = FindSeal(files_, folder_, base_offset, {topic_.id, entry_.partition});
-  const auto sealed = found.seal ? std::optional(found.seal->offset_index) : std::nullopt;
-  const std::string offsets = Path(base_offset, SegmentFile::offset_index);
-  const std::string times = Path(base_offset, SegmentFile::time_index);
-  Status mended = MakeAnew(base_offset, SegmentFile::offset_index,
-                           CheckOffsetIndex(files_, offsets, base_offset, survey, interval, sealed),
+  OffsetIndexWitness witness;
+  if (found.seal) witness.sealed = found.seal->offset_index;
+  witness.interval_is_certain = base_offset == entry_.active_base_offset;
+  const IndexFaults faults = CheckIndexes(files_, folder_, base_offset, survey, interval, witness);
+  Status mended = MakeAnew(base_offset, SegmentFile::offset_index, faults.offsets,
                            EncodeOffsetEntries(made.offsets));
   if (!mended) return mended;
   mended =
-      MakeAnew(base_offset, SegmentFile::time_index,
-               CheckTimeIndex(files_, times, base_offset, survey), EncodeTimeEntries(made.times));
+      MakeAnew(base_offset, SegmentFile::time_index, faults.times, EncodeTimeEntries(made.times));
   if (!mended || base_offset == entry_.active_base_offset || !digest) return mended;
   return MendSeal(base_offset, *digest, found);
 }

@@ -59,14 +59,13 @@ void SegmentCheck::Conclude() {
     Add(unreadable ? Finding::Kind::unreadable : Finding::Kind::fault,
         SegmentPath(segment_.folder, segment_.base_offset, kind), std::move(why));
   };
-  if (offsets_) {
-    const auto sealed = seal_.seal ? std::optional(seal_.seal->offset_index) : std::nullopt;
-    std::string why = offsets_->Finish(damaged, sealed);
-    add(SegmentFile::offset_index, std::move(why), offsets_->unreadable());
-  }
-  if (times_) {
-    std::string why = times_->Finish(damaged);
-    add(SegmentFile::time_index, std::move(why), times_->unreadable());
+  if (offsets_ && times_) {
+    OffsetIndexWitness witness;
+    if (seal_.seal) witness.sealed = seal_.seal->offset_index;
+    witness.interval_is_certain = !segment_.rolled;
+    IndexFaults faults = FinishBoth(*offsets_, *times_, damaged, witness);
+    add(SegmentFile::offset_index, std::move(faults.offsets), offsets_->unreadable());
+    add(SegmentFile::time_index, std::move(faults.times), times_->unreadable());
   }
   ConcludeSeal();
 }

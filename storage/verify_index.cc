@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 namespace tidemark::storage {
 namespace {
@@ -114,24 +115,37 @@ void OffsetIndexCheck::Take(const SurveyedBatch& batch) {
   }
   const bool missing_at_end = due && !entry;
   follows_rule_ = follows_rule_ && (here == due || missing_at_end);
-  if (here) entries_.Advance();
+  const uint64_t bytes = batch.position - static_cast<uint64_t>(last_entry_.position);
+  if (here) {
+    least_bytes_to_entry_ = std::min(least_bytes_to_entry_, bytes);
+    last_entry_ = *entry;
+    entries_.Advance();
+  } else {
+    most_bytes_without_entry_ = std::max(most_bytes_without_entry_, bytes);
+  }
 }
 
-std::string OffsetIndexCheck::Finish(bool log_is_damaged, const std::optional<FileSum>& sealed) {
-  std::string fault = FaultAtEnd(log_is_damaged, sealed);
+std::string OffsetIndexCheck::Finish(bool log_is_damaged, const OffsetIndexWitness& witness) {
+  std::string fault = FaultAtEnd(log_is_damaged, witness);
   if (fault.empty()) sum_ = entries_.sum();
   return fault;
 }
 
-std::string OffsetIndexCheck::FaultAtEnd(bool log_is_damaged,
-                                         const std::optional<FileSum>& sealed) {
+std::string OffsetIndexCheck::FaultAtEnd(bool log_is_damaged, const OffsetIndexWitness& witness) {
   const bool one_is_left = entries_.current().has_value();
   const size_t passed = entries_.passed();
   std::string fault = entries_.Finish();
   if (!fault.empty() || log_is_damaged) return fault;
   if (one_is_left) return EntryText(passed) + " names no batch";
-  const bool missing = follows_rule_ && passed < wanted_ && sealed != entries_.sum();
+  const bool missing = follows_rule_ && passed < wanted_ && witness.sealed != entries_.sum() &&
+                       !HasAnotherInterval(witness);
   return missing ? "entries are missing" : std::string();
+}
+
+bool OffsetIndexCheck::HasAnotherInterval(const OffsetIndexWitness& witness) const {
+  return !witness.sealed && !witness.interval_is_certain &&
+         most_bytes_without_entry_ < least_bytes_to_entry_ &&
+         last_entry_.relative_offset >= witness.last_entry_at_least;
 }
 
 // --- The time index ------------------------------------------------------------------------------
@@ -148,6 +162,7 @@ void TimeIndexCheck::Take(const SurveyedBatch& batch) {
   contradicted_ = !rises || entry->timestamp_ms != greatest_ms_;
   if (contradicted_) return;
   last_entry_ms_ = entry->timestamp_ms;
+  last_but_one_ = std::exchange(last_entry_offset_, entry->relative_offset);
   entries_.Advance();
 }
 
@@ -166,22 +181,29 @@ std::string TimeIndexCheck::FaultAtEnd(bool log_is_damaged) {
   return last_entry_ms_ < greatest_ms_ ? "the final entry is missing" : std::string();
 }
 
-// --- Of a survey ---------------------------------------------------------------------------------
+// --- Both ----------------------------------------------------------------------------------------
 
-std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
-                             const SegmentSurvey& survey, uint32_t interval_bytes,
-                             const std::optional<FileSum>& sealed) {
-  OffsetIndexCheck check(files, path, base_offset, interval_bytes, survey.log_bytes,
-                         /*direct=*/false);
-  for (const SurveyedBatch& batch : survey.batches) check.Take(batch);
-  return check.Finish(!survey.damage.empty(), sealed);
+IndexFaults FinishBoth(OffsetIndexCheck& offsets, TimeIndexCheck& times, bool log_is_damaged,
+                       OffsetIndexWitness witness) {
+  IndexFaults faults;
+  faults.times = times.Finish(log_is_damaged);
+  witness.last_entry_at_least = times.last_offset_entry_at_least();
+  faults.offsets = offsets.Finish(log_is_damaged, witness);
+  return faults;
 }
 
-std::string CheckTimeIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
-                           const SegmentSurvey& survey) {
-  TimeIndexCheck check(files, path, base_offset, /*direct=*/false);
-  for (const SurveyedBatch& batch : survey.batches) check.Take(batch);
-  return check.Finish(!survey.damage.empty());
+IndexFaults CheckIndexes(io::FileSystem& files, const std::string& folder, int64_t base_offset,
+                         const SegmentSurvey& survey, uint32_t interval_bytes,
+                         const OffsetIndexWitness& witness) {
+  OffsetIndexCheck offsets(files, SegmentPath(folder, base_offset, SegmentFile::offset_index),
+                           base_offset, interval_bytes, survey.log_bytes, /*direct=*/false);
+  TimeIndexCheck times(files, SegmentPath(folder, base_offset, SegmentFile::time_index),
+                       base_offset, /*direct=*/false);
+  for (const SurveyedBatch& batch : survey.batches) {
+    offsets.Take(batch);
+    times.Take(batch);
+  }
+  return FinishBoth(offsets, times, !survey.damage.empty(), witness);
 }
 
 IndexesByRule MakeIndexes(int64_t base_offset, uint32_t interval_bytes,

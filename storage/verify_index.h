@@ -47,31 +47,46 @@ class IndexEntries {
   bool unreadable_ = false;
 };
 
+// What tells whether an offset index is whole, beside its entries.
+struct OffsetIndexWitness {
+  std::optional<FileSum> sealed;     // what the file was, by the segment's seal
+  bool interval_is_certain = false;  // the segment was written with the one that its topic has now
+  int32_t last_entry_at_least = -1;  // the last entry names this relative offset or a later one
+};
+
 // Every entry must name a batch. The interval may have been another one when some of them were
 // written, so that fewer than the rule asks for are a fault only where those that are there follow
-// it, and the file is not the one that was sealed: then it was cut short.
+// it, and the file is not the one that was sealed: then it was cut short. Where neither a seal nor
+// the topic tells the interval, it may have been any that makes all of these entries and no others,
+// and no fewer than the time index tells of.
 class OffsetIndexCheck {
  public:
   OffsetIndexCheck(io::FileSystem& files, const std::string& path, int64_t base_offset,
                    uint32_t interval_bytes, uint64_t log_bytes, bool direct);
   void Take(const SurveyedBatch& batch);
   // Behind the log's last batch: what is wrong; empty: nothing. Of a damaged log only what can be
-  // told without the batches that are lost. `sealed`: of the file, by the segment's seal.
-  std::string Finish(bool log_is_damaged, const std::optional<FileSum>& sealed);
+  // told without the batches that are lost.
+  std::string Finish(bool log_is_damaged, const OffsetIndexWitness& witness);
   bool unreadable() const { return entries_.unreadable(); }
   // Of the file, once it is finished; nullopt: something is wrong with it.
   const std::optional<FileSum>& sum() const { return sum_; }
 
  private:
-  std::string FaultAtEnd(bool log_is_damaged, const std::optional<FileSum>& sealed);
+  std::string FaultAtEnd(bool log_is_damaged, const OffsetIndexWitness& witness);
+  bool HasAnotherInterval(const OffsetIndexWitness& witness) const;
 
   IndexEntries<index::OffsetEntry> entries_;
   std::optional<FileSum> sum_;
   index::IndexBuilder builder_;
   int64_t base_offset_;
-  size_t wanted_ = 0;         // entries that the rule asks for
-  bool follows_rule_ = true;  // so far
-  bool names_none_ = false;   // the current entry names no batch
+  size_t wanted_ = 0;                     // entries that the rule asks for
+  bool follows_rule_ = true;              // so far
+  index::OffsetEntry last_entry_{-1, 0};  // that was passed
+  // From the entry before (or the log's start): the interval is less than all of the one kind, and
+  // no less than any of the other.
+  uint64_t least_bytes_to_entry_ = UINT64_MAX;
+  uint64_t most_bytes_without_entry_ = 0;
+  bool names_none_ = false;  // the current entry names no batch
 };
 
 // An entry names the first batch with the greatest timestamp so far; the last one, the log's.
@@ -82,6 +97,9 @@ class TimeIndexCheck {
   std::string Finish(bool log_is_damaged);
   bool unreadable() const { return entries_.unreadable(); }
   const std::optional<FileSum>& sum() const { return sum_; }
+  // Each entry but the last one has come with an offset entry of its batch or a later one: the last
+  // of these relative offsets; -1: there is none.
+  int32_t last_offset_entry_at_least() const { return last_but_one_; }
 
  private:
   std::string FaultAtEnd(bool log_is_damaged);
@@ -91,15 +109,23 @@ class TimeIndexCheck {
   int64_t base_offset_;
   int64_t greatest_ms_ = index::kNoTimestamp;    // of all batches
   int64_t last_entry_ms_ = index::kNoTimestamp;  // of the last entry that was passed
+  int32_t last_entry_offset_ = -1;               // of the same
+  int32_t last_but_one_ = -1;                    // of the one before
   bool contradicted_ = false;                    // the current entry's timestamp is another one
 };
 
+// What is wrong with each of a segment's indexes; empty: nothing.
+struct IndexFaults {
+  std::string offsets;
+  std::string times;
+};
+// Of both checks behind the log's last batch.
+IndexFaults FinishBoth(OffsetIndexCheck& offsets, TimeIndexCheck& times, bool log_is_damaged,
+                       OffsetIndexWitness witness);
 // The same over a survey that holds its batches.
-std::string CheckOffsetIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
-                             const SegmentSurvey& survey, uint32_t interval_bytes,
-                             const std::optional<FileSum>& sealed);
-std::string CheckTimeIndex(io::FileSystem& files, const std::string& path, int64_t base_offset,
-                           const SegmentSurvey& survey);
+IndexFaults CheckIndexes(io::FileSystem& files, const std::string& folder, int64_t base_offset,
+                         const SegmentSurvey& survey, uint32_t interval_bytes,
+                         const OffsetIndexWitness& witness);
 
 // Both indexes as the rule makes them from a log's batches.
 struct IndexesByRule {

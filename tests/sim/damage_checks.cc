@@ -167,13 +167,11 @@ void Simulation::CheckRefusal(const Error& error) {
 }
 
 // Whether verification may find fault with a file at a clean stop: it was damaged, or it is an
-// index or the seal of a damaged log, or made by way of a wrong read. Without its seal nothing
-// tells that a segment's index is from before its topic's interval was altered.
+// index or the seal of a damaged log, or made by way of a wrong read.
 bool Simulation::ExcusesFile(const std::string& path) const {
   const auto stem = [](const std::string& name) { return name.substr(0, name.rfind('.')); };
   const bool is_hint = path.ends_with("index") || path.ends_with(".seal");
   if (is_hint && world_.disk.wrong_reads() > 0) return true;
-  if (path.ends_with("index") && damaged_paths_.contains(stem(path) + ".seal")) return true;
   return damaged_paths_.contains(path) || (is_hint && damaged_paths_.contains(stem(path) + ".log"));
 }
 

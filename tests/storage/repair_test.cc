@@ -126,6 +126,26 @@ TEST_F(RepairTest, ASealIsMadeAnew) {
   EXPECT_TRUE(QuarantineHolds(".seal"));
 }
 
+// Nor is an index made anew of which the lost seal alone could tell with which interval it was
+// made.
+TEST_F(RepairTest, AnIndexOfAnotherIntervalStaysWhereItsSealIsLost) {
+  Open();
+  TopicConfig config;
+  config.index_interval_bytes = 1 << 30;
+  MakeTopic("t", config);
+  AppendRange(0, kRecords);
+  config.index_interval_bytes = TopicConfig().index_interval_bytes;
+  ASSERT_TRUE(engine_->AlterTopic("t", config).ok());
+  CloseCleanly();
+  const std::string index = SegmentFilePath(0, storage::SegmentFile::offset_index);
+  ASSERT_TRUE(ReadFile(index).empty());
+  ASSERT_GT(Batches().size(), 3u);
+  Overwrite(SegmentFilePath(0, storage::SegmentFile::seal), 100, "XXXX");
+  EXPECT_TRUE(InOrder(Repair().after));
+  EXPECT_TRUE(ReadFile(index).empty());
+  EXPECT_FALSE(QuarantineHolds(".index"));
+}
+
 TEST_F(RepairTest, ASealThatIsContradictedKeepsItsTimes) {
   MakeStore();
   const std::string path = SegmentFilePath(bases_[0], storage::SegmentFile::seal);

@@ -225,6 +225,106 @@ TEST_F(VerifyTest, AnIntervalThatIsLoweredMakesNoIndexIncomplete) {
   }
 }
 
+class VerifyUnsealedTest : public VerifyTest {
+ protected:
+  // A batch each; of those with a time, one a second.
+  void MakeStoreOf(const std::vector<size_t>& value_bytes, const TopicConfig& config, bool timed) {
+    Open();
+    MakeTopic("t", config);
+    for (const size_t bytes : value_bytes) {
+      const std::string value(bytes, 'v');
+      Record record;
+      record.value = value;
+      record.timestamp_ms = kFirstTimestampMs;
+      if (timed) record.timestamp_ms += 1'000 * PartitionOf("t").end_offset();
+      Append(PartitionOf("t"), record);
+      CloseCleanly();
+      Open();
+    }
+  }
+  // Neither a damaged seal nor one that is missing tells the interval.
+  VerifyReport VerifyWithoutSeal(bool missing) {
+    const std::string whole = ReadFile(seal_path_);
+    if (missing) std::filesystem::remove(seal_path_);
+    if (!missing) Overwrite(seal_path_, 100, "XXXX");
+    VerifyReport report = Verify();
+    WriteFile(seal_path_, whole);
+    const size_t found = report.findings.size();
+    std::erase_if(report.findings, [&](const Finding& f) { return f.path == seal_path_; });
+    EXPECT_EQ(found - report.findings.size(), missing ? 0u : 1u);
+    return report;
+  }
+  std::string seal_path_ = SegmentFilePath(0, storage::SegmentFile::seal);
+  std::string index_path_ = SegmentFilePath(0, storage::SegmentFile::offset_index);
+};
+
+// The new interval makes the same entries at the beginning (none, and one), and more of them.
+TEST_F(VerifyUnsealedTest, AnIndexOfAnIntervalThatWasLoweredIsRight) {
+  for (const int32_t interval : {1 << 20, 8'000}) {
+    SCOPED_TRACE(interval);
+    std::filesystem::remove_all(options_.data_dir);
+    TopicConfig config;
+    config.compression = Compression::none;
+    config.index_interval_bytes = interval;
+    MakeStoreOf({10'000, 1'000, 1'000, 1'000, 1'000, 1'000, 1'000}, config, /*timed=*/true);
+    // The first change finishes the segment.
+    for (const int32_t altered : {interval + 1, 4096}) {
+      config.index_interval_bytes = altered;
+      ASSERT_TRUE(engine_->AlterTopic("t", config).ok());
+      CloseCleanly();
+      Open();
+    }
+    CloseCleanly();
+    ASSERT_EQ(ReadFile(index_path_).size(), interval == 8'000 ? 8u : 0u);
+    for (const bool missing : {false, true}) {
+      const VerifyReport report = VerifyWithoutSeal(missing);
+      EXPECT_TRUE(report.findings.empty()) << TextOf(report);
+    }
+  }
+}
+
+// Where times rise, the time index tells it; else the batches that have no entry, though so few
+// bytes behind the entry before, as others that have one, or more.
+TEST_F(VerifyUnsealedTest, AnIndexThatLacksItsEndIsTold) {
+  constexpr size_t kEntryBytes = index::kOffsetEntryBytes;
+  for (const bool timed : {true, false}) {
+    std::filesystem::remove_all(options_.data_dir);
+    TopicConfig config;
+    config.compression = Compression::none;
+    config.segment_bytes = 13'000;
+    config.index_interval_bytes = 2'000;
+    MakeStoreOf(std::vector<size_t>(14, 1'000), config, timed);
+    CloseCleanly();
+    const std::string whole = ReadFile(index_path_);
+    ASSERT_EQ(whole.size(), 5 * kEntryBytes);
+    for (size_t size = timed ? 0 : kEntryBytes; size < whole.size(); size += kEntryBytes) {
+      for (const bool missing : {false, true}) {
+        SCOPED_TRACE(std::to_string(size) + (timed ? " with times" : ""));
+        WriteFile(index_path_, whole.substr(0, size));
+        const VerifyReport report = VerifyWithoutSeal(missing);
+        ASSERT_EQ(report.findings.size(), 1u) << TextOf(report);
+        EXPECT_EQ(report.findings[0].path, index_path_);
+        EXPECT_EQ(report.findings[0].what, "entries are missing");
+      }
+    }
+    WriteFile(index_path_, whole);
+  }
+}
+
+// It has no seal, and was written with the interval that its topic has.
+TEST_F(VerifyUnsealedTest, TheActiveSegmentsIndexMustHaveWhatItsTopicsIntervalAsksFor) {
+  TopicConfig config;
+  config.compression = Compression::none;
+  config.index_interval_bytes = 2'000;
+  MakeStoreOf(std::vector<size_t>(6, 1'000), config, /*timed=*/false);
+  CloseCleanly();
+  ASSERT_EQ(ReadFile(index_path_).size(), 2 * index::kOffsetEntryBytes);
+  WriteFile(index_path_, "");
+  const VerifyReport report = Verify();
+  ASSERT_EQ(report.findings.size(), 1u) << TextOf(report);
+  EXPECT_EQ(report.findings[0].what, "entries are missing");
+}
+
 // Entries that follow the rule of another interval are right by themselves.
 TEST_F(VerifySealTest, AnIndexOfWhichEveryEntryIsRightButWhichIsNotTheSealedOne) {
   const std::string path = SegmentFilePath(0, storage::SegmentFile::offset_index);
