@@ -72,7 +72,7 @@ class MachineFileSystem final : public FileSystem {
   }
 
   Status Rename(const std::string& from, const std::string& to) override {
-    LastName replaced(to);
+    const LastName replaced(to);
     if (rename(from.c_str(), to.c_str()) != 0)
       return SystemError(errno, from + ": rename to " + to + " failed");
     replaced.FreeInPieces();
@@ -80,7 +80,7 @@ class MachineFileSystem final : public FileSystem {
   }
 
   Status Remove(const std::string& path) override {
-    LastName removed(path);
+    const LastName removed(path);
     if (remove(path.c_str()) != 0) return SystemError(errno, path + ": remove failed");
     removed.FreeInPieces();
     return {};

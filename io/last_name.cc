@@ -24,7 +24,7 @@ LastName::~LastName() {
   if (descriptor_ >= 0) close(descriptor_);
 }
 
-void LastName::FreeInPieces() {
+void LastName::FreeInPieces() const {
   struct stat about {};
   if (size_bytes_ <= kPieceBytes || fstat(descriptor_, &about) != 0 || about.st_nlink != 0) return;
   // A write lease is refused while any other open file, in any process, is on the inode. Without a

@@ -20,7 +20,7 @@ class LastName {
 
   // Once the name is gone: cuts the file short, piece by piece. Only where it has no other name and
   // nobody else has it open; else, and where that cannot be known, it is left as it is.
-  void FreeInPieces();
+  void FreeInPieces() const;
 
  private:
   int descriptor_ = -1;

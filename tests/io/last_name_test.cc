@@ -49,7 +49,7 @@ class LastNameTest : public testing::Test {
 };
 
 TEST_F(LastNameTest, WhatNobodyElseHasIsCutShort) {
-  LastName name(directory_.File("large"));
+  const LastName name(directory_.File("large"));
   ASSERT_TRUE(fs::remove(directory_.File("large")));
   EXPECT_EQ(BytesWithoutAName(), kLargeBytes);
   name.FreeInPieces();
@@ -57,7 +57,7 @@ TEST_F(LastNameTest, WhatNobodyElseHasIsCutShort) {
 }
 
 TEST_F(LastNameTest, AFileThatStillHasItsNameStaysWhole) {
-  LastName name(directory_.File("large"));
+  const LastName name(directory_.File("large"));
   name.FreeInPieces();
   EXPECT_EQ(fs::file_size(directory_.File("large")), kLargeBytes);
 }
