@@ -219,6 +219,7 @@ TEST_F(RepairTest, ASegmentOfWhichNothingIsIntactIsSetAside) {
     }
     ASSERT_EQ(LossesOf(report.after), LossesOf(report.before));
     Open();
+    EXPECT_TRUE(engine_->recovery().damage.empty()) << "told already, by the repair";
     std::vector<LostRange> lost;
     for (const ReadRecord& record : ReadFrom(PartitionOf("t"), bases_[at], &lost))
       ASSERT_EQ(record.value, ValueOf(record.offset));

@@ -365,9 +365,10 @@ TEST_F(VerifyTest, WhatUnknownCommitsMayHaveHeldIsToldOfPartitionsWithoutALaterF
   AppendDurably(damaged, ValueOf(1));
   Partition& other = MakeTopic("other");
   for (int64_t i = 0; i < 3; ++i) AppendDurably(other, ValueOf(i));
+  AppendDurably(MakeTopic("later"), ValueOf(0));
   Crash();
   const auto commits = CommitsWithFrames();
-  ASSERT_EQ(commits.size(), 5u);
+  ASSERT_EQ(commits.size(), 6u);
   // The last commit of t, and the first of other, which repeats its directory.
   Overwrite(PathOf("journal"), commits[1].first, std::string(64, 'X'));
   Overwrite(PathOf("journal"), commits[2].first, std::string(64, 'X'));
