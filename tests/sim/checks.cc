@@ -145,14 +145,23 @@ void Simulation::CheckAll() {
     for (size_t i = 0; i < topic.partitions.size() && !topic.deleting && serves(); ++i) {
       const auto target = TargetOf(name, static_cast<int32_t>(i));
       if (target) ReadFrom(*target, target->partition->log_start_offset());
-      // By way of an index, which may be damaged.
-      if (target && damaged_ && serves()) {
-        const auto end = static_cast<uint64_t>(target->partition->durable_end_offset());
-        ReadFrom(*target, std::max(target->partition->log_start_offset(),
-                                   static_cast<int64_t>(trouble_.Below(end + 1))));
-      }
+      if (target && damaged_ && serves()) ReadFrom(*target, SomewhereIn(*target));
     }
   }
+}
+
+// A place to which an index leads, which may be damaged; where an entry of it was forged, by way of
+// that one.
+int64_t Simulation::SomewhereIn(const Target& target) {
+  int64_t first = 0;
+  int64_t last = target.partition->durable_end_offset();
+  if (misled_ && misled_->topic == target.topic->name() && misled_->partition == target.index &&
+      misled_->first_offset <= last) {
+    first = misled_->first_offset;
+    last = std::min(last, misled_->end_offset - 1);
+  }
+  const uint64_t behind = trouble_.Below(static_cast<uint64_t>(last - first) + 1);
+  return std::max(target.partition->log_start_offset(), first + static_cast<int64_t>(behind));
 }
 
 // To the end.

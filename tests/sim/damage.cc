@@ -4,8 +4,10 @@
 #include <limits>
 
 #include "base/hash.h"
+#include "index/offset_index.h"
 #include "record/batch.h"
 #include "storage/journal_format.h"
+#include "storage/segment.h"
 
 namespace tidemark::sim {
 namespace {
@@ -150,14 +152,20 @@ bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedByte
   return false;
 }
 
-// Intact batches, one behind the other, or found byte by byte behind earlier damage.
-void FindAtRisk(base::ByteSpan log, const std::string& path, DamagedBytes hit, DamageDone* done) {
+// Of the partition of a segment's file.
+OffsetsAtRisk OfPartition(const std::string& path) {
   const size_t name = path.rfind('/');
   const size_t folder = path.rfind('/', name - 1) + 1;
   const size_t dash = path.rfind('-', name);
   OffsetsAtRisk at_risk;
   at_risk.topic = path.substr(folder, dash - folder);
   at_risk.partition = std::stoi(path.substr(dash + 1, name - dash - 1));
+  return at_risk;
+}
+
+// Intact batches, one behind the other, or found byte by byte behind earlier damage.
+void FindAtRisk(base::ByteSpan log, const std::string& path, DamagedBytes hit, DamageDone* done) {
+  OffsetsAtRisk at_risk = OfPartition(path);
   for (uint64_t at = 0; at + record::kBatchHeaderBytes <= log.size() && at < hit.end;) {
     const auto batch = IntactBatchAt(log, at);
     at += batch ? batch->total_bytes() : 1;
@@ -168,7 +176,111 @@ void FindAtRisk(base::ByteSpan log, const std::string& path, DamagedBytes hit, D
   }
 }
 
+// --- Indexes -------------------------------------------------------------------------------------
+
+// One of an index's numbers, of four bytes in both: the offset of a batch in its segment, or its
+// position in the log.
+struct ForgedNumber {
+  uint64_t position = 0;  // in the index
+  int32_t value = 0;
+};
+
+// What such a number may be, by the batches of the log.
+struct BatchNumbers {
+  std::vector<int32_t> last_offsets;
+  std::vector<int32_t> positions;
+};
+
+BatchNumbers NumberBatches(base::ByteSpan log, int64_t base_offset) {
+  BatchNumbers numbers;
+  for (uint64_t at = 0; at + record::kBatchHeaderBytes <= log.size();) {
+    const auto header = record::DecodeBatchHeader(log.subspan(at));
+    if (!header || header->total_bytes() > log.size() - at) break;
+    numbers.last_offsets.push_back(static_cast<int32_t>(header->last_offset() - base_offset));
+    numbers.positions.push_back(static_cast<int32_t>(at));
+    at += header->total_bytes();
+  }
+  return numbers;
+}
+
+// Of the number at `position`, in entries of `entry_bytes`: all that keep its entry in order.
+void FindOthers(base::ByteSpan index, uint64_t position, size_t entry_bytes,
+                const std::vector<int32_t>& numbers, std::vector<ForgedNumber>* others) {
+  const auto number = [&](uint64_t at) { return base::LoadBig<int32_t>(index.data() + at); };
+  const int32_t before = position < entry_bytes ? -1 : number(position - entry_bytes);
+  const int32_t behind = position + entry_bytes >= index.size()
+                             ? std::numeric_limits<int32_t>::max()
+                             : number(position + entry_bytes);
+  for (const int32_t other : numbers) {
+    if (other > before && other < behind && other != number(position))
+      others->push_back({position, other});
+  }
+}
+
+// Mostly not of the last entry, which every opening holds against the log.
+std::optional<ForgedNumber> ForgeOneOf(base::ByteSpan index, const BatchNumbers& numbers,
+                                       bool by_time, Random& random) {
+  const size_t entry_bytes = by_time ? index::kTimeEntryBytes : index::kOffsetEntryBytes;
+  size_t count = index.size() / entry_bytes;
+  index = index.first(count * entry_bytes);
+  if (count > 0 && !random.OneIn(4)) --count;
+  const size_t first = random.Below(count);
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t entry = (first + i) % count * entry_bytes;
+    std::vector<ForgedNumber> others;
+    FindOthers(index, entry + (by_time ? sizeof(int64_t) : 0), entry_bytes, numbers.last_offsets,
+               &others);
+    if (!by_time)
+      FindOthers(index, entry + sizeof(int32_t), entry_bytes, numbers.positions, &others);
+    if (!others.empty()) return others[random.Below(others.size())];
+  }
+  return std::nullopt;
+}
+
+// From the offset that an entry of an offset index names to that of the next one.
+OffsetsAtRisk FindMisled(const StoreFile& file, uint64_t position, int64_t base_offset) {
+  const std::vector<std::byte>& index = file.inode->now;
+  const auto named = [&](uint64_t at) { return base_offset + base::LoadBig<int32_t>(&index[at]); };
+  const uint64_t at = position / index::kOffsetEntryBytes * index::kOffsetEntryBytes;
+  const uint64_t next = at + index::kOffsetEntryBytes;
+  OffsetsAtRisk misled = OfPartition(file.path);
+  misled.first_offset = named(at);
+  const bool is_last = next + index::kOffsetEntryBytes > index.size();
+  misled.end_offset = is_last ? std::numeric_limits<int64_t>::max() : named(next);
+  return misled;
+}
+
 }  // namespace
+
+std::optional<DamageDone> ForgeIndexEntry(SimDisk& disk, const std::string& folder,
+                                          Random& random) {
+  std::vector<StoreFile> files;
+  const InodePointer root = disk.Find(folder);
+  if (root == nullptr) return std::nullopt;
+  ListFiles(folder, root, &files);
+  const size_t first = random.Below(files.size());
+  for (size_t i = 0; i < files.size(); ++i) {
+    const StoreFile& file = files[(first + i) % files.size()];
+    const bool by_time = file.path.ends_with(".timeindex");
+    if (!by_time && !file.path.ends_with(".index")) continue;
+    const std::string stem = file.path.substr(0, file.path.rfind('.'));
+    const InodePointer log = disk.Find(stem + ".log");
+    const auto base_offset = storage::ParseLogName(stem.substr(stem.rfind('/') + 1) + ".log");
+    if (log == nullptr || !base_offset) continue;
+    const auto forged =
+        ForgeOneOf(file.inode->now, NumberBatches(log->now, *base_offset), by_time, random);
+    if (!forged) continue;
+    const bool sealed = disk.Find(stem + ".seal") != nullptr;
+    if (!disk.ForgeAt(*file.inode, forged->position, forged->value, sealed)) continue;
+    DamageDone done;
+    done.path = file.path;
+    if (!by_time) done.misled = FindMisled(file, forged->position, *base_offset);
+    done.text = "damage: a forged entry: " + file.path + " at " + std::to_string(forged->position) +
+                ": " + std::to_string(forged->value) + (sealed ? ", sealed" : "");
+    return done;
+  }
+  return std::nullopt;
+}
 
 std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, size_t superblock,
                                       Random& random) {

@@ -13,14 +13,19 @@ void Simulation::MaybeDamage() {
   if (!created_) return;
   std::optional<DamageDone> done;
   if (trouble_.OneIn(2)) done = DamageStore(world_.disk, options_.data_dir, seed_ % 2, trouble_);
+  const bool verify = done || trouble_.OneIn(8);
+  // With a source of chance of its own, so that the damage above stays what it was.
+  Random forging(DeriveSeed(seed_, 4'000'000 + step_));
+  if (!done && forging.OneIn(2)) done = ForgeIndexEntry(world_.disk, options_.data_dir, forging);
   if (done) NoteDamage(*done);
-  if (done || trouble_.OneIn(8)) VerifyBeforeOpening();
+  if (done || verify) VerifyBeforeOpening();
 }
 
 void Simulation::NoteDamage(const DamageDone& done) {
   Tell(done.text);
   damaged_ = true;
   damaged_paths_.insert(done.path);
+  if (done.misled) misled_ = done.misled;
   journal_damaged_ = journal_damaged_ || done.path.ends_with("/journal");
   commit_damaged_ = commit_damaged_ || done.commit;
   newest_commit_damaged_ = newest_commit_damaged_ || done.newest_commit;

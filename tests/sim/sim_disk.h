@@ -133,6 +133,9 @@ class SimDisk {
   // nothing was changed.
   std::optional<DamagedBytes> DamageAt(Inode& file, const Inode& source, DamageKind kind,
                                        uint64_t position, Random& random);
+  // The same of a number in an index; `sealed`: the index's segment has a seal. False:
+  // nothing was changed.
+  bool ForgeAt(Inode& file, uint64_t position, int32_t value, bool sealed);
   // A sector of what a read brings is not what is there; once, after so many reads.
   void ArmWrongRead(uint64_t after, uint64_t seed);
   void DisarmWrongRead() { wrong_read_armed_ = false; }

@@ -72,6 +72,14 @@ std::optional<DamagedBytes> SimDisk::DamageAt(Inode& file, const Inode& source, 
   return DamagedBytes{begin, end};
 }
 
+bool SimDisk::ForgeAt(Inode& file, uint64_t position, int32_t value, bool sealed) {
+  if (position + sizeof(value) > std::min(file.now.size(), file.medium.size())) return false;
+  base::StoreBig(file.now.data() + position, value);
+  base::StoreBig(file.medium.data() + position, value);
+  ++trouble_[sealed ? "forged entries of sealed indexes" : "forged entries of unsealed indexes"];
+  return true;
+}
+
 void SimDisk::ArmWrongRead(uint64_t after, uint64_t seed) {
   wrong_read_armed_ = true;
   wrong_read_after_ = after;

@@ -153,6 +153,7 @@ class Simulation {
   void CheckAll();
   void CheckFiles();
   void ReadFrom(const Target& target, int64_t from);
+  int64_t SomewhereIn(const Target& target);
   bool GoOnAtStart(const Target& target, Reader& reader, const Error& error, int64_t* position);
   bool MayBeMissing(const Target& target, int64_t first, int64_t end) const;
   bool CheckBatch(const Target& target, const Batch& batch, int64_t* next);
@@ -218,6 +219,7 @@ class Simulation {
   bool journal_damaged_ = false;        // since then: any of it
   bool newest_commit_damaged_ = false;  // ... and that nothing proves to have been complete
   std::set<std::string> damaged_paths_;
+  std::optional<OffsetsAtRisk> misled_;            // by the last entry of an index that was forged
   std::optional<std::set<Offset>> verified_lost_;  // as verification has told before an opening
   std::set<Offset> told_lost_;                     // by the opening, and by readers behind it
 };

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <map>
 #include <random>
 #include <string>
 
@@ -26,6 +27,7 @@ TEST(SimulationTest, FixedSeeds) {
   uint64_t segments_compacted = 0;
   uint64_t cursor_commits = 0;
   uint64_t appends_without_room = 0;
+  std::map<std::string, uint64_t> trouble;
   for (uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed) {
     const Outcome outcome = ExpectNothingBroken(seed);
     scrubbed_bytes += outcome.scrubbed_bytes;
@@ -33,12 +35,15 @@ TEST(SimulationTest, FixedSeeds) {
     segments_compacted += outcome.segments_compacted;
     cursor_commits += outcome.cursor_commits;
     appends_without_room += outcome.appends_without_room;
+    for (const auto& [kind, times] : outcome.trouble) trouble[kind] += times;
   }
   EXPECT_GT(scrubbed_bytes, 0U);
   EXPECT_GT(segments_removed, 0U);
   EXPECT_GT(segments_compacted, 0U);
   EXPECT_GT(cursor_commits, 0U);
   EXPECT_GT(appends_without_room, 0U);
+  EXPECT_GT(trouble["forged entries of sealed indexes"], 0U);
+  EXPECT_GT(trouble["forged entries of unsealed indexes"], 0U);
 }
 
 TEST(SimulationTest, AFreshSeed) {
