@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -91,12 +92,14 @@ Result<std::string> Quarantine::PathFor(const std::string& name) {
 }
 
 // A copy of this very range, whole or cut off on its way: an opening that never comes to its end,
-// since the power is cut each time, must not fill the disk with one more. Empty: there is none.
-Result<std::string> Quarantine::FindCopy(io::File& file, uint64_t from, uint64_t to,
-                                         const std::string& name) {
+// since the power is cut each time, must not fill the disk with one more.
+Result<std::optional<Quarantine::Found>> Quarantine::FindCopy(io::File& file, uint64_t from,
+                                                              uint64_t to,
+                                                              const std::string& name) {
+  std::optional<Found> none;
   const auto exists = environment_.files.Exists(Folder());
   if (!exists) return exists.error();
-  if (!*exists) return std::string();
+  if (!*exists) return none;
   const auto entries = environment_.files.List(Folder());
   if (!entries) return entries.error();
   for (const io::DirectoryEntry& entry : *entries) {
@@ -106,17 +109,26 @@ Result<std::string> Quarantine::FindCopy(io::File& file, uint64_t from, uint64_t
     if (!copy) return copy.error();
     const auto copy_bytes = (*copy)->Size();
     if (!copy_bytes) return copy_bytes.error();
+    const auto has_note = environment_.files.Exists(path + kNoteSuffix);
+    if (!has_note) return has_note.error();
+    // With its note it is whole, and another range's if that is longer.
+    if (*has_note && *copy_bytes != to - from) continue;
     const auto begun = IsBegun(RangeReader(file, from, to), **copy, *copy_bytes);
     if (!begun) return begun.error();
-    if (*begun) return path;
+    if (*begun) return std::optional(Found{path, *has_note});
   }
-  return std::string();
+  return none;
 }
 
 Status Quarantine::Copy(io::File& file, uint64_t from, uint64_t to, const std::string& name,
                         const std::string& note) {
-  auto path = FindCopy(file, from, to, name);
-  if (path && path->empty()) path = PathFor(name);
+  const auto file_bytes = file.Size();
+  if (!file_bytes) return file_bytes.error();
+  to = std::max(from, std::min(to, *file_bytes));
+  const auto found = FindCopy(file, from, to, name);
+  if (!found) return found.error();
+  if (*found && (*found)->has_note) return {};
+  const auto path = *found ? Result((*found)->path) : PathFor(name);
   if (!path) return path.error();
   auto copy = environment_.files.Open(*path, {.write = true, .create = true});
   if (!copy) return copy.error();

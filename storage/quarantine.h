@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "io/environment.h"
@@ -35,7 +36,12 @@ class Quarantine {
 
  private:
   std::string Folder() const { return io::JoinPath(data_dir_, "quarantine"); }
-  Result<std::string> FindCopy(io::File& file, uint64_t from, uint64_t to, const std::string& name);
+  struct Found {
+    std::string path;
+    bool has_note = false;
+  };
+  Result<std::optional<Found>> FindCopy(io::File& file, uint64_t from, uint64_t to,
+                                        const std::string& name);
   Result<std::string> PathFor(const std::string& name);
   Status WriteNote(const std::string& path, const std::string& note);
 

@@ -70,6 +70,18 @@ TEST_F(QuarantineTest, ACopyThatWasCutOffIsEnded) {
   }
 }
 
+// An index that was empty, say, and later was not.
+TEST_F(QuarantineTest, AWholeOneThatIsShorterStaysWithItsNote) {
+  Copy(5'000, 5'000, "empty");
+  Copy(5'000, 9'000, "shorter");
+  Copy(5'000, 90'000, "longer");
+  EXPECT_EQ(Kept().size(), 6u);
+  size_t notes = 0;
+  for (const auto& [name, bytes] : Kept())
+    notes += bytes == "empty\n" || bytes == "shorter\n" || bytes == "longer\n";
+  EXPECT_EQ(notes, 3u);
+}
+
 TEST_F(QuarantineTest, WhatHoldsSomethingElseStays) {
   Copy(5'000, 600'000);
   const std::string first = Range(5'000, 600'000);
