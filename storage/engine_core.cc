@@ -169,7 +169,7 @@ Status EngineCore::Recover(bool journal_lost) {
       std::max(checkpoint != nullptr ? checkpoint->incarnation : 0, end.last_incarnation) + 1;
   journal_->Continue(end,
                      leave_behind ? std::deque<Journal::LiveCommit>() : recovery.TakeLiveCommits(),
-                     incarnation, checkpoint != nullptr ? checkpoint->number : 0);
+                     incarnation, {checkpoint != nullptr ? checkpoint->number : 0, slots->spare});
   context_.RefreshNow();
   context_.engine_clock_base_ms =
       std::max(end.last_engine_clock_ms, checkpoint != nullptr ? checkpoint->engine_clock_ms : 0);

@@ -127,7 +127,7 @@ Journal::Journal(std::unique_ptr<io::File> file, const Superblock& superblock)
       head_(superblock.ring_begin) {}
 
 void Journal::Continue(const JournalEnd& end, std::deque<LiveCommit> live, uint64_t incarnation,
-                       uint64_t checkpoint_number) {
+                       LastCheckpoint checkpoint) {
   live_ = std::move(live);
   head_ = end.next_position;
   next_sequence_ = end.next_sequence;
@@ -138,7 +138,8 @@ void Journal::Continue(const JournalEnd& end, std::deque<LiveCommit> live, uint6
   last_is_empty_ = end.last_is_empty;
   incarnation_ = incarnation;
   incarnation_first_sequence_ = end.next_sequence;
-  checkpoint_number_ = checkpoint_number;
+  checkpoint_number_ = checkpoint.number;
+  spare_slot_ = checkpoint.spare_slot;
 }
 
 uint64_t Journal::GatheredBytes(size_t more_frames, uint64_t more_record_bytes) const {
@@ -287,7 +288,7 @@ Status Journal::WriteCheckpoint(const Checkpoint& checkpoint) {
   TIDEMARK_CHECK(bytes <= superblock_.slot_bytes);
   io::AlignedBuffer buffer = io::AllocateAligned(bytes, superblock_.block_bytes);
   EncodeCheckpoint(checkpoint, buffer.get());
-  for (int slot = 0; slot < 2; ++slot) {
+  for (const int slot : {spare_slot_, 1 - spare_slot_}) {
     Status written =
         file_->WriteAt(superblock_.slot_position(slot), {buffer.get(), bytes}, io::Durable::yes);
     if (!written) return written;

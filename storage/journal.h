@@ -47,8 +47,12 @@ class Journal {
     uint64_t total_bytes = 0;
     uint64_t previous_checksum = 0;
   };
+  struct LastCheckpoint {
+    uint64_t number = 0;
+    int spare_slot = 0;  // the one that it does not need (CheckpointSlots)
+  };
   void Continue(const JournalEnd& end, std::deque<LiveCommit> live, uint64_t incarnation,
-                uint64_t checkpoint_number);
+                LastCheckpoint checkpoint);
 
   // --- Commits ---
 
@@ -99,7 +103,8 @@ class Journal {
   // Fills in everything but entries, clean flag and clocks of a checkpoint whose replay starts at
   // `start_sequence`, with the next number.
   void PlanCheckpoint(uint64_t start_sequence, Checkpoint* checkpoint) const;
-  // Slot A, flushed, then slot B, flushed. Blocks; from any one thread.
+  // The slot that the one before does not need, flushed, then the other one, flushed. Blocks; from
+  // any one thread.
   Status WriteCheckpoint(const Checkpoint& checkpoint);
   // After WriteCheckpoint() of it: its number counts, and what lies before its start may be
   // overwritten.
@@ -138,6 +143,7 @@ class Journal {
   uint64_t incarnation_ = 0;
   uint64_t incarnation_first_sequence_ = 1;
   uint64_t checkpoint_number_ = 0;
+  int spare_slot_ = 0;
   bool in_flight_ = false;
   uint64_t in_flight_bytes_ = 0;
   uint64_t bytes_written_ = 0;

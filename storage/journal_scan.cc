@@ -157,6 +157,14 @@ Result<std::array<bool, 2>> FindDamagedSuperblocks(io::File& journal,
   return damaged;
 }
 
+std::string UnreadableText(const FoundCommit& commit) {
+  const std::string first = std::to_string(commit.sequence);
+  const std::string last = std::to_string(commit.sequence + commit.unknown_count - 1);
+  const std::string which =
+      first == last ? "commit " + first + " is" : "commits " + first + " to " + last + " are";
+  return which + " unreadable in every copy";
+}
+
 Result<CheckpointSlots> ReadCheckpoints(io::File& journal, const Superblock& superblock) {
   Result<BlockReader> reader = BlockReader::Open(journal);
   if (!reader) return reader.error();
@@ -165,6 +173,7 @@ Result<CheckpointSlots> ReadCheckpoints(io::File& journal, const Superblock& sup
     std::optional<Checkpoint> read = ReadSlot(*reader, superblock, slot, &slots.damaged[slot]);
     if (read && (!slots.newest || read->number > slots.newest->number)) {
       slots.newest = std::move(read);
+      slots.spare = 1 - slot;
     }
   }
   return slots;

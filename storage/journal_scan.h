@@ -25,6 +25,7 @@ Result<std::array<bool, 2>> FindDamagedSuperblocks(io::File& journal, const Supe
 struct CheckpointSlots {
   std::optional<Checkpoint> newest;  // of the two; nullopt: neither is readable
   bool damaged[2] = {false, false};  // a slot that is neither blank nor intact
+  int spare = 0;                     // one that the newest one does not need
 };
 Result<CheckpointSlots> ReadCheckpoints(io::File& journal, const Superblock& superblock);
 
@@ -49,6 +50,9 @@ struct FoundCommit {
   // Nothing that is known follows: then damage may be a write that was cut off.
   bool last = false;
 };
+
+// "commit 5 is unreadable in every copy", of one that is unknown, and of those behind it.
+std::string UnreadableText(const FoundCommit& commit);
 
 // What a scan has decided, besides the commits themselves.
 struct JournalEnd {

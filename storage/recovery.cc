@@ -104,10 +104,7 @@ Status Recovery::Visit(const FoundCommit& commit, base::ByteSpan data) {
     context_.Tell(NoticeLevel::warning, "quarantine: " + kept.error().message());
   }
   if (commit.state == FoundCommit::State::unknown) {
-    context_.Tell(NoticeLevel::error,
-                  journal_.file().path() + ": commits " + std::to_string(commit.sequence) + " to " +
-                      std::to_string(commit.sequence + commit.unknown_count - 1) +
-                      " are unreadable in every copy");
+    context_.Tell(NoticeLevel::error, journal_.file().path() + ": " + UnreadableText(commit));
     for (const auto& topic : topics_) {
       for (const auto& partition : topic->partitions()) states_[partition.get()].unknown = true;
     }

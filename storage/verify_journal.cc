@@ -87,7 +87,8 @@ Status JournalVerifier::Visit(const FoundCommit& commit, base::ByteSpan data, Ta
   }
   if (commit.last && in_use_) return {};  // being written
   const std::string name = "commit " + std::to_string(commit.sequence);
-  const std::string what = name + (commit.last ? " is torn or damaged" : " is damaged");
+  std::string what = name + (commit.last ? " is torn or damaged" : " is damaged");
+  if (commit.state == FoundCommit::State::unknown) what = UnreadableText(commit);
   damaged_.push_back({commit.sequence, commit.position, what});
   if (commit.state == FoundCommit::State::unknown) {
     for (auto& [key, tail] : *tails) tail.unknown = true;

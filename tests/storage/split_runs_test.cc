@@ -34,7 +34,7 @@ class SplitRunsTest : public ::testing::Test {
     journal_ = *std::move(journal);
     JournalEnd end;
     end.next_position = journal_->superblock().ring_begin;
-    journal_->Continue(end, {}, 1, 0);
+    journal_->Continue(end, {}, 1, {});
     committer_ = std::make_unique<Committer>(context_, *journal_);
     topic_ = std::make_unique<TopicCore>(TopicDescription{id, "t", 1, {}});
     partition_ =

@@ -351,7 +351,8 @@ TEST_F(VerifyTest, CommitsOfWhichNobodyKnowsAnythingAreToldByWhatIsMissing) {
   Overwrite(PathOf("journal"), commits[4].first, std::string(64, 'X'));
   Overwrite(PathOf("journal"), commits[5].first, std::string(64, 'X'));
   VerifyReport report = Verify();
-  const std::string name = "commit " + std::to_string(commits[4].second.sequence) + " is damaged";
+  const std::string name =
+      "commit " + std::to_string(commits[4].second.sequence) + " is unreadable in every copy";
   EXPECT_NE(TextOf(report).find(name), std::string::npos) << TextOf(report);
   std::erase_if(report.findings, [](const Finding& f) { return f.kind != Finding::Kind::loss; });
   ExpectOnlyLoss(report, 4, 6);
