@@ -12,7 +12,6 @@
 namespace tidemark::sim {
 namespace {
 
-using storage::Checkpoint;
 using storage::CommitHeader;
 using storage::Superblock;
 
@@ -40,14 +39,21 @@ struct Commit {
 
 struct JournalMap {
   Superblock superblock;
-  bool clean = false;           // nothing in the ring counts
-  std::vector<Commit> commits;  // those that may count, by position
+  bool clean = false;            // nothing in the ring counts
+  std::vector<int> checkpoints;  // the slots that hold one
+  std::vector<Commit> commits;   // those that may count, by position
 
   const Commit* Newest() const {
     const auto newest = std::max_element(
         commits.begin(), commits.end(),
         [](const Commit& a, const Commit& b) { return a.header.sequence < b.header.sequence; });
     return newest == commits.end() ? nullptr : &*newest;
+  }
+  // Whether the only checkpoint stands there: the other slot was cut off while it was written.
+  bool HoldsOnlyCheckpoint(DamagedBytes hit) const {
+    if (checkpoints.size() != 1) return false;
+    const uint64_t begin = superblock.slot_position(checkpoints.front());
+    return hit.begin < begin + superblock.slot_bytes && hit.end > begin;
   }
 };
 
@@ -64,6 +70,7 @@ std::optional<JournalMap> MapJournal(base::ByteSpan journal) {
     const auto checkpoint = storage::DecodeCheckpoint(
         journal.subspan(superblock->slot_position(slot), superblock->slot_bytes));
     if (!checkpoint) continue;
+    map.checkpoints.push_back(slot);
     start = std::min(start, checkpoint->start_sequence);
     if (checkpoint->number < newest_slot) continue;
     map.clean = checkpoint->clean && (checkpoint->number > newest_slot || map.clean || slot == 0);
@@ -138,16 +145,22 @@ std::optional<record::BatchHeader> IntactBatchAt(base::ByteSpan log, uint64_t at
   return intact ? std::optional(*header) : std::nullopt;
 }
 
-// Whether a whole batch has come to where another began, of which nothing tells that it does not
-// belong there (docs/simulator.md): one with its offset, or another one of the same log.
+// Whether a whole batch has come of which nothing tells that it does not belong there
+// (docs/simulator.md): one of the same log, or to where another with its offset began.
 bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit,
                         bool of_same_log) {
-  for (uint64_t at = 0; at + record::kBatchHeaderBytes <= before.size() && at < hit.end;) {
+  for (uint64_t at = hit.begin; at + record::kBatchHeaderBytes <= after.size() && at < hit.end;
+       ++at) {
+    const auto brought = IntactBatchAt(after, at);
+    if (!brought) continue;
+    const size_t bytes = brought->total_bytes();
+    const bool is_new = at + bytes > before.size() ||
+                        !std::equal(after.begin() + static_cast<std::ptrdiff_t>(at),
+                                    after.begin() + static_cast<std::ptrdiff_t>(at + bytes),
+                                    before.begin() + static_cast<std::ptrdiff_t>(at));
+    if (!is_new) continue;
     const auto batch = IntactBatchAt(before, at);
-    const auto brought =
-        batch && at >= hit.begin ? IntactBatchAt(after, at) : std::optional<record::BatchHeader>();
-    if (brought && (of_same_log || brought->base_offset == batch->base_offset)) return true;
-    at += batch ? batch->total_bytes() : 1;
+    if (of_same_log || (batch && brought->base_offset == batch->base_offset)) return true;
   }
   return false;
 }
@@ -310,8 +323,11 @@ std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, 
   if (extension(source.path) != extension(file.path)) source = file;
   const auto hit = disk.DamageAt(*file.inode, *source.inode, kind, position, random);
   if (!hit) return std::nullopt;
-  if (kind == DamageKind::misdirected && file.path.ends_with(".log") &&
-      BringsFittingBatch(before, file.inode->now, *hit, source.inode == file.inode)) {
+  const bool two_troubles = map && map->HoldsOnlyCheckpoint(*hit);
+  const bool cannot_be_told =
+      kind == DamageKind::misdirected && file.path.ends_with(".log") &&
+      BringsFittingBatch(before, file.inode->now, *hit, source.inode == file.inode);
+  if (two_troubles || cannot_be_told) {
     file.inode->now = before;
     file.inode->medium = medium_before;
     return std::nullopt;

@@ -27,6 +27,7 @@ void Simulation::NoteDamage(const DamageDone& done) {
   damaged_paths_.insert(done.path);
   if (done.misled) misled_ = done.misled;
   journal_damaged_ = journal_damaged_ || done.path.ends_with("/journal");
+  one_copy_left_ = one_copy_left_ || (done.path.ends_with("/journal") && done.at_risk.empty());
   commit_damaged_ = commit_damaged_ || done.commit;
   newest_commit_damaged_ = newest_commit_damaged_ || done.newest_commit;
   for (const OffsetsAtRisk& at_risk : done.at_risk) {

@@ -200,7 +200,9 @@ void Simulation::Reopen() {
       world_.disk.Arm({world_.random.OneIn(2) ? Fault::Kind::write : Fault::Kind::flush,
                        world_.random.Skewed(20)});
     } else if (damage_allowed_ && trouble_.OneIn(4)) {
-      world_.disk.Arm({Fault::Kind::read, trouble_.Skewed(30)});
+      const Fault fault{Fault::Kind::read, trouble_.Skewed(30)};
+      // One trouble at a time: of what is kept twice the other copy must be readable.
+      if (!one_copy_left_) world_.disk.Arm(fault);
     }
     if (attempt > 0) verified_lost_.reset();  // what was cut off may have changed something
     if (TryOpen()) break;
@@ -220,6 +222,7 @@ void Simulation::Reopen() {
   world_.disk.Arm({});
   if (failed()) return;
   created_ = true;
+  one_copy_left_ = false;  // every opening mends it
   CheckReopened();
 }
 

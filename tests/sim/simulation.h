@@ -218,6 +218,7 @@ class Simulation {
   bool commit_damaged_ = false;         // since the last opening: one that counts
   bool journal_damaged_ = false;        // since then: any of it
   bool newest_commit_damaged_ = false;  // ... and that nothing proves to have been complete
+  bool one_copy_left_ = false;          // of a superblock or a checkpoint, until the next opening
   std::set<std::string> damaged_paths_;
   std::optional<OffsetsAtRisk> misled_;            // by the last entry of an index that was forged
   std::optional<std::set<Offset>> verified_lost_;  // as verification has told before an opening
