@@ -25,6 +25,9 @@ void Simulation::NoteDamage(const DamageDone& done) {
   Tell(done.text);
   damaged_ = true;
   damaged_paths_.insert(done.path);
+  // A swap that is decided brings the draft, with its damage, to where it belongs.
+  const size_t draft = done.path.rfind(".cleaned");
+  if (draft != std::string::npos) damaged_paths_.insert(done.path.substr(0, draft));
   if (done.misled) misled_ = done.misled;
   journal_damaged_ = journal_damaged_ || done.path.ends_with("/journal");
   one_copy_left_ = one_copy_left_ || (done.path.ends_with("/journal") && done.at_risk.empty());
