@@ -105,6 +105,7 @@ class FileSystem {
     return nullptr;
   }
   virtual Status MakeDirectory(const std::string& path) = 0;  // ok when it is there already
+  // What goes by these two is freed in pieces where it is large (io/last_name.h).
   virtual Status Rename(const std::string& from, const std::string& to) = 0;  // replaces `to`
   virtual Status Remove(const std::string& path) = 0;  // a file or an empty directory
   // fsync of a directory: its entries (new, renamed, removed files) are on the device.

@@ -12,7 +12,7 @@ namespace tidemark::io {
 // wait (docs/decisions.md). For one thread.
 class LastName {
  public:
-  // Nothing where `path` is no regular file, is small, or may not be written.
+  // Opens the file. Where `path` is no regular one, or may not be written, nothing is done later.
   explicit LastName(const std::string& path);
   ~LastName();
   LastName(const LastName&) = delete;

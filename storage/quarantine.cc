@@ -127,7 +127,7 @@ Status Quarantine::Copy(io::File& file, uint64_t from, uint64_t to, const std::s
   to = std::max(from, std::min(to, *file_bytes));
   const auto found = FindCopy(file, from, to, name);
   if (!found) return found.error();
-  if (*found && (*found)->has_note) return {};
+  if (*found && (*found)->has_note) return FlushFolders();
   const auto path = *found ? Result((*found)->path) : PathFor(name);
   if (!path) return path.error();
   auto copy = environment_.files.Open(*path, {.write = true, .create = true});
@@ -211,6 +211,12 @@ Status Quarantine::WriteNote(const std::string& path, const std::string& note) {
   if (Status written = io::ReplaceFile(environment_.files, path + kNoteSuffix, note + "\n");
       !written)
     return written;
+  return environment_.files.FlushDirectory(data_dir_);
+}
+
+// Of a note that is there nothing tells whether whoever wrote it was killed before this.
+Status Quarantine::FlushFolders() {
+  if (Status flushed = environment_.files.FlushDirectory(Folder()); !flushed) return flushed;
   return environment_.files.FlushDirectory(data_dir_);
 }
 

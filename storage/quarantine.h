@@ -43,6 +43,7 @@ class Quarantine {
   Result<std::optional<Found>> FindCopy(io::File& file, uint64_t from, uint64_t to,
                                         const std::string& name);
   Result<std::string> PathFor(const std::string& name);
+  Status FlushFolders();
   Status WriteNote(const std::string& path, const std::string& note);
 
   io::Environment environment_;

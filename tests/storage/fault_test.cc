@@ -8,6 +8,14 @@ namespace {
 
 class FaultTest : public StoreFixture {
  protected:
+  Result<ReadState> NextThatIsNotPending(Reader& reader) {
+    Result<ReadState> state = ReadState::pending;
+    while (state.ok() && *state == ReadState::pending) {
+      engine_->Poll(std::chrono::milliseconds(0));
+      state = reader.Next();
+    }
+    return state;
+  }
   ~FaultTest() override { Crash(); }  // before its world goes
 
   void OpenInFaultWorld() {
@@ -143,11 +151,7 @@ TEST_F(FaultTest, AReadThatFailsIsToldAndCanBeTriedAgain) {
   world_.plan = [&](Call call, const std::string& path) {
     return failing && call == Call::read && IsSegment(path) ? EIO : 0;
   };
-  Result<ReadState> state = ReadState::pending;
-  while (state.ok() && *state == ReadState::pending) {
-    engine_->Poll(std::chrono::milliseconds(0));
-    state = (*reader)->Next();
-  }
+  const Result<ReadState> state = NextThatIsNotPending(**reader);
   ASSERT_FALSE(state.ok());
   EXPECT_EQ(state.error().code(), ErrorCode::io_error);
   failing = false;
@@ -167,11 +171,7 @@ TEST_F(FaultTest, ASegmentThatCannotBeOpenedIsToldAndCanBeTriedAgain) {
     return failing && call == Call::open && IsSegment(path) ? EMFILE : 0;
   };
   for (int tries = 0; tries < 2; ++tries) {
-    Result<ReadState> state = ReadState::pending;
-    while (state.ok() && *state == ReadState::pending) {
-      engine_->Poll(std::chrono::milliseconds(0));
-      state = (*reader)->Next();
-    }
+    const Result<ReadState> state = NextThatIsNotPending(**reader);
     ASSERT_FALSE(state.ok());
     EXPECT_EQ(state.error().code(), ErrorCode::io_error);
     EXPECT_EQ(state.error().system_errno(), EMFILE);

@@ -70,6 +70,19 @@ TEST_F(QuarantineTest, ACopyThatWasCutOffIsEnded) {
   }
 }
 
+// Killed before it flushed the folders, an opening has left a copy that the power cut may yet take.
+TEST_F(QuarantineTest, ACopyThatIsThereIsMadeDurable) {
+  Copy(5'000, 600'000);
+  for (const std::string& folder : {PathOf("quarantine"), options_.data_dir}) {
+    world_.plan = [&](Call call, const std::string& path) {
+      return call == Call::flush_directory && path == folder ? EIO : 0;
+    };
+    auto file = io::SystemFiles().Open(PathOf("source"), {});
+    ASSERT_TRUE(file);
+    EXPECT_FALSE(quarantine_.Copy(**file, 5'000, 600'000, "damaged-5", "a note").ok()) << folder;
+  }
+}
+
 // An index that was empty, say, and later was not.
 TEST_F(QuarantineTest, AWholeOneThatIsShorterStaysWithItsNote) {
   Copy(5'000, 5'000, "empty");
