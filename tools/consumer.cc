@@ -92,6 +92,7 @@ Status Consumer::AddPosition(const Json& description, const StartOffset& start) 
   switch (start.kind) {
     case StartOffset::Kind::beginning:
       position.offset = *log_start;
+      position.from_beginning = *log_start < *durable_end;
       break;
     case StartOffset::Kind::end:
       position.offset = *durable_end;
@@ -109,6 +110,7 @@ Status Consumer::AddPosition(const Json& description, const StartOffset& start) 
   if (const auto cursor = cursors_.find(position.partition); cursor != cursors_.end()) {
     position.offset = cursor->second;
     position.timestamp_ms.reset();
+    position.from_beginning = false;
   }
   // The end as it is now: one that others keep moving on might never be reached.
   if (options_.exit_at_end) position.end = *durable_end;
@@ -123,14 +125,14 @@ Status Consumer::AddPosition(const Json& description, const StartOffset& start) 
 // The offset is not one that the partition has: on to one that it has, or an error.
 Status Consumer::Reset(Position* position, int64_t log_start, int64_t durable_end) const {
   if (position->timestamp_ms) return {};
-  if (options_.reset == ConsumerOptions::Reset::error) {
+  if (options_.reset == ConsumerOptions::Reset::error && !position->from_beginning) {
     return Error(ErrorCode::offset_out_of_range,
                  options_.topic + "-" + std::to_string(position->partition) + " has no offset " +
                      std::to_string(position->offset) + ", only " + std::to_string(log_start) +
                      " to " + std::to_string(durable_end));
   }
-  const bool earliest = options_.reset == ConsumerOptions::Reset::earliest;
-  position->offset = earliest ? log_start : durable_end;
+  const bool latest = options_.reset == ConsumerOptions::Reset::latest && !position->from_beginning;
+  position->offset = latest ? durable_end : log_start;
   return {};
 }
 
@@ -215,6 +217,7 @@ Status Consumer::TakePart(const Json& part, std::string_view batches) {
   if (part.contains("error")) return TakeError(*position, part);
   position->offset = *offset;
   position->timestamp_ms.reset();
+  position->from_beginning = false;
   // Those below the records were met by the search for them; who has enough records has not come to
   // the others.
   TakeLostRanges(*position, part, INT64_MIN, *offset);

@@ -62,6 +62,9 @@ class Consumer {
     int64_t offset = 0;
     std::optional<int64_t> timestamp_ms;  // instead of the offset, until it was found
     int64_t end = INT64_MAX;              // exit_at_end: done from here on
+    // The log's beginning is asked for, wherever that is by the time it is read. Not of an empty
+    // log: what comes later is wanted.
+    bool from_beginning = false;
 
     bool done() const { return !timestamp_ms && offset >= end; }
   };
