@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from crash_test import parser, run_test
-from gateway import PATIENCE_S, Gateway, require, run_ok, wait_until
+from gateway import PATIENCE_S, Failure, Gateway, require, run_ok, wait_until
 from mqtt_clients import PahoClient
 from random_load import Fed, Follower, Producer, describe, payload, read_topic, start_consume
 from small_disk import SmallDisk, Watcher
@@ -222,11 +222,17 @@ class Test:
         self.summaries.append(f"drop_oldest: {store.summary()}, {kept_mib:.1f} MiB of records left")
 
     def start_stuck(self, store):
-        """Consumers whose output nobody reads: they stand still in segments whose files are removed meanwhile."""
+        """Consumers whose output nobody reads: they stand still in segments whose files are removed meanwhile. Each has
+        shown a record before this goes on: one that is still starting when the gateway is killed would find none, open
+        the store itself, and stand still with it."""
         stuck = []
         for step in range(1, 6):
             store.wait_for_bytes(step / 10 * self.goal_bytes)
-            stuck += [start_consume(store.data, topic) for topic in TOPICS]
+            started = [start_consume(store.data, topic) for topic in TOPICS]
+            for process in started:
+                if not process.stdout.readline():
+                    raise Failure(f"a consumer ends without a record: {process.stderr.read()!r}")
+            stuck += started
         return stuck
 
     # --- Rejecting ---
