@@ -62,6 +62,8 @@ class Recovery {
   Status RestorePartition(PartitionCore& partition, const CheckpointEntry* entry);
   Status RestoreByScan(PartitionCore& partition);
   Result<std::vector<int64_t>> SettleFolder(PartitionCore& partition);
+  Status EmptyActive(const PartitionCore& partition, const std::vector<int64_t>& bases,
+                     int64_t active, uint64_t flushed_bytes);
   Status CutToIntact(PartitionCore& partition, int64_t base_offset, uint64_t file_bytes,
                      IntactPrefix* prefix);
   Status Visit(const FoundCommit& commit, base::ByteSpan data);

@@ -123,9 +123,19 @@ Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntr
     Status reset = ResetToFlushed(files, partition.folder(), keep_up_to, cut_active, flushed);
     if (!reset.ok()) return reset;
   }
+  if (Status emptied = EmptyActive(partition, *bases, active, flushed); !emptied) return emptied;
   std::erase_if(*bases, [keep_up_to](int64_t base) { return base > keep_up_to; });
   partition.Restore(entry->log_start_offset, entry->packed_end_offset, active, flushed, *bases);
   return {};
+}
+
+// An active segment without a byte that counts, but with files: no writer goes on in it, so that
+// nothing else would bring its indexes in order.
+Status Recovery::EmptyActive(const PartitionCore& partition, const std::vector<int64_t>& bases,
+                             int64_t active, uint64_t flushed_bytes) {
+  if (flushed_bytes != 0 || partition.indexes_finished) return {};
+  if (!std::binary_search(bases.begin(), bases.end(), active)) return {};
+  return EmptySegment(context_.environment.files, partition.folder(), active);
 }
 
 Status Recovery::RestoreByScan(PartitionCore& partition) {
@@ -140,6 +150,8 @@ Status Recovery::RestoreByScan(PartitionCore& partition) {
   if (!size) return size.error();
   IntactPrefix prefix;
   if (Status cut = CutToIntact(partition, active, *size, &prefix); !cut) return cut;
+  if (Status emptied = EmptyActive(partition, *bases, active, prefix.bytes); !emptied)
+    return emptied;
   const int64_t end = std::max(prefix.next_offset, active);
   partition.Restore(kFirstLogStart, end, active, prefix.bytes, *bases);
   return {};

@@ -174,6 +174,9 @@ Result<IntactPrefix> MeasureIntactPrefix(io::FileSystem& files, const std::strin
 // removes its seal. No log: error.
 Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
                   uint64_t log_bytes);
+// Makes the files of a segment those of an empty one, and flushes what it changed: for one in whose
+// log no byte counts. An index that is missing stays so where the disk has no room for it.
+Status EmptySegment(io::FileSystem& files, const std::string& folder, int64_t base_offset);
 // Removes a segment's files (the directory is not flushed).
 Status RemoveSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset);
 

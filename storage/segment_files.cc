@@ -129,6 +129,23 @@ Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base
   return CutFile(files, log_path, log_bytes);
 }
 
+Status EmptySegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
+  bool made = false;
+  // (the log last: see CutSegment)
+  for (const SegmentFile kind :
+       {SegmentFile::offset_index, SegmentFile::time_index, SegmentFile::log}) {
+    const std::string path = SegmentPath(folder, base_offset, kind);
+    if (Status cut = CutFile(files, path, 0); !cut.ok()) return cut;
+    const auto exists = files.Exists(path);
+    if (!exists) return exists.error();
+    if (*exists) continue;
+    const auto file = files.Open(path, {.write = true, .create = true});
+    if (!file && file.error().code() != ErrorCode::disk_full) return file.error();
+    made = made || file.ok();
+  }
+  return made ? files.FlushDirectory(folder) : Status();
+}
+
 Status RemoveSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
   for (const SegmentFile kind : kSegmentFiles) {
     const std::string path = SegmentPath(folder, base_offset, kind);
