@@ -93,7 +93,7 @@ bool Simulation::FollowOne(Follower& follower) {
       if (!CheckFound(*target, follower, follower.position)) return false;
       follower.positioned = true;
     }
-    if (!CheckBatch(*target, batch, &follower.position)) return false;
+    if (!CheckBatch(*target, batch, walk, &follower.position)) return false;
   }
   return true;
 }

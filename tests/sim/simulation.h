@@ -156,7 +156,9 @@ class Simulation {
   int64_t SomewhereIn(const Target& target);
   bool GoOnAtStart(const Target& target, Reader& reader, const Error& error, int64_t* position);
   bool MayBeMissing(const Target& target, int64_t first, int64_t end) const;
-  bool CheckBatch(const Target& target, const Batch& batch, int64_t* next);
+  bool CheckBatch(const Target& target, const Batch& batch, const Walk& walk, int64_t* next);
+  bool IsMovedIntoGap(const Target& target, const Batch& batch, const RecordView& view,
+                      const Walk& walk) const;
   bool NoteLost(const Target& target, const std::vector<LostRange>& lost, const Walk& walk);
 
   // budgets.cc
