@@ -242,11 +242,9 @@ void Recovery::FinishPartition(PartitionCore& partition, bool journal_lost) {
                loss.cause);
     partition.SkipTo(loss.end_offset);
   }
-  if (partition.end_offset() < state.durable_end_offset) {
-    TellDamage(partition, partition.end_offset(), state.durable_end_offset,
-               journal_.file().path() +
-                   ": the checkpoint knows of more records than segments and journal hold");
-    partition.SkipTo(state.durable_end_offset);
+  if (partition.end_offset() < state.known_end_offset) {
+    TellDamage(partition, partition.end_offset(), state.known_end_offset, state.known_end_cause);
+    partition.SkipTo(state.known_end_offset);
   }
   partition.DropGivenUpRuns();
   partition.SkipTo(partition.log_start_offset());  // damage may have taken the records up to it

@@ -54,8 +54,9 @@ class Recovery {
   struct PartitionState {
     std::vector<Loss> losses;  // told by directories; a carried frame may still fill them
     uint64_t first_needed_sequence = 0;
-    int64_t durable_end_offset = 0;  // by the checkpoint
-    bool unknown = false;            // commits of unknown content stand behind its last frame
+    int64_t known_end_offset = 0;  // by the checkpoint, or by what stands behind damage
+    std::string known_end_cause;
+    bool unknown = false;  // commits of unknown content stand behind its last frame
   };
 
   std::unique_ptr<io::ReadAhead> ReadFoldersAhead();

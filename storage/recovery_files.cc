@@ -86,7 +86,9 @@ Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntr
 
   PartitionState& state = states_[&partition];
   state.first_needed_sequence = entry->first_needed_sequence;
-  state.durable_end_offset = entry->durable_end_offset;
+  state.known_end_offset = entry->durable_end_offset;
+  state.known_end_cause = journal_.file().path() +
+                          ": the checkpoint knows of more records than segments and journal hold";
   int64_t active = entry->active_base_offset;
   uint64_t flushed = entry->active_flushed_bytes;
   if (active >= 0 && !std::binary_search(bases->begin(), bases->end(), active)) {
@@ -168,12 +170,21 @@ Status Recovery::CutToIntact(PartitionCore& partition, int64_t base_offset, uint
   const std::string path = SegmentPath(partition.folder(), base_offset, SegmentFile::log);
   auto log = files.Open(path, {});
   if (!log) return log.error();
+  const std::string cause = path + ": no intact batch stands at " + std::to_string(prefix->bytes);
   Status kept = quarantine_.Copy(
       **log, prefix->bytes, file_bytes,
       partition.topic().description().name + "-" + std::to_string(partition.index()) + "-" +
           std::to_string(base_offset) + ".log-from-" + std::to_string(prefix->bytes),
-      path + ": no intact batch stands at " + std::to_string(prefix->bytes));
+      cause);
   if (!kept.ok()) return kept;
+  // The journal may hold what stood behind the damage; where it does not, the offsets stay taken.
+  const auto end = EndBehindDamage(**log, base_offset, *prefix, file_bytes);
+  if (!end) return end.error();
+  PartitionState& state = states_[&partition];
+  if (*end > state.known_end_offset) {
+    state.known_end_offset = *end;
+    state.known_end_cause = cause + "; it is kept in quarantine/ with what stood behind it";
+  }
   return CutSegment(files, partition.folder(), base_offset, prefix->bytes);
 }
 

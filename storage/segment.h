@@ -170,6 +170,11 @@ struct IntactPrefix {
 Result<IntactPrefix> MeasureIntactPrefix(io::FileSystem& files, const std::string& folder,
                                          int64_t base_offset);
 
+// The offset behind the last intact batch that stands behind the prefix, which may be lost
+// otherwise; that of the prefix where there is none.
+Result<int64_t> EndBehindDamage(io::File& log, int64_t base_offset, const IntactPrefix& prefix,
+                                uint64_t end_position);
+
 // Cuts a segment to `log_bytes` and its indexes to what lies below, flushes what it changed;
 // removes its seal. No log: error.
 Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,

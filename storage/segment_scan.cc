@@ -1,6 +1,7 @@
 // Finding batches in a .log: along their headers, behind damage, and with every checksum read.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/crc32c.h"
 #include "storage/offset_chain.h"
@@ -220,6 +221,22 @@ Result<IntactPrefix> MeasureIntactPrefix(io::FileSystem& files, const std::strin
   if (!failed.ok()) return failed.error();
   if (!walked.ok() && walked.error().code() != ErrorCode::corrupt) return walked.error();
   return prefix;
+}
+
+Result<int64_t> EndBehindDamage(io::File& log, int64_t base_offset, const IntactPrefix& prefix,
+                                uint64_t end_position) {
+  uint64_t position = prefix.bytes;
+  int64_t next_offset = prefix.next_offset;
+  for (;;) {
+    const auto batch = FindBatchBehindDamage(log, position, end_position, next_offset);
+    if (!batch) return batch.error();
+    if (!*batch) return next_offset;
+    position = (*batch)->position;
+    // A record of the damaged batch may hold a batch of any offset. No segment has more than these.
+    const bool of_segment =
+        (*batch)->header.last_offset() - base_offset <= std::numeric_limits<int32_t>::max();
+    if (of_segment) next_offset = (*batch)->header.next_offset();
+  }
 }
 
 }  // namespace tidemark::storage

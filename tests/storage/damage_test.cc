@@ -199,6 +199,31 @@ TEST_F(DamageTest, WithoutAnyCheckpointSegmentsAndJournalAreRead) {
   }
 }
 
+// What stood behind the damage goes to quarantine/, and the journal does not hold it any more.
+TEST_F(DamageTest, WithoutAnyCheckpointWhatADamagedActiveSegmentHeldIsToldAndItsOffsetsStayTaken) {
+  constexpr int64_t kRecords = 20'000;
+  MakeSegments(kRecords);
+  const auto batches = Batches();
+  ASSERT_GT(batches.size(), 2U);
+  Open();
+  Partition& other = MakeTopic("other");
+  for (int64_t i = 0; i < 100; ++i) AppendDurably(other, ValueOf(i, 60'000));  // over the ring
+  CloseCleanly();
+  const storage::Superblock superblock = SuperblockOf();
+  Overwrite(PathOf("journal"), superblock.slot_position(0), std::string(100, 'X'));
+  Overwrite(PathOf("journal"), superblock.slot_position(1), std::string(100, 'X'));
+  Overwrite(LogPath(), batches[1].first + 100, "XXXX");
+  Open();
+  ASSERT_EQ(engine_->recovery().damage.size(), 1U);
+  const Damage& damage = engine_->recovery().damage[0];
+  EXPECT_EQ(damage.topic, "t");
+  EXPECT_EQ(damage.first_offset, batches[1].second.base_offset);
+  EXPECT_EQ(damage.end_offset, kRecords);
+  EXPECT_NE(damage.cause.find(LogPath()), std::string::npos) << damage.cause;
+  EXPECT_EQ(ReadFrom(PartitionOf("other"), 0).size(), 100U);
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+}
+
 // What a deletion that was cut off leaves behind: the topic is out of the manifest, its segments
 // are still there.
 TEST_F(DamageTest, ANewTopicShowsNothingOfAnOldOneOfItsName) {
