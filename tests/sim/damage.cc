@@ -145,8 +145,17 @@ std::optional<record::BatchHeader> IntactBatchAt(base::ByteSpan log, uint64_t at
   return intact ? std::optional(*header) : std::nullopt;
 }
 
+// Where the offsets begin of what stands at or behind `from`.
+int64_t FirstOffsetFrom(base::ByteSpan log, uint64_t from) {
+  for (uint64_t at = from; at + record::kBatchHeaderBytes <= log.size(); ++at) {
+    if (const auto batch = IntactBatchAt(log, at)) return batch->base_offset;
+  }
+  return INT64_MAX;
+}
+
 // Whether a whole batch has come of which nothing tells that it does not belong there
-// (docs/simulator.md): one of the same log, or to where another with its offset began.
+// (docs/simulator.md): one of the same log, or to where another began, with its offset, or with
+// higher ones that are those of no batch behind it.
 bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit,
                         bool of_same_log) {
   for (uint64_t at = hit.begin; at + record::kBatchHeaderBytes <= after.size() && at < hit.end;
@@ -160,7 +169,10 @@ bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedByte
                                     before.begin() + static_cast<std::ptrdiff_t>(at));
     if (!is_new) continue;
     const auto batch = IntactBatchAt(before, at);
-    if (of_same_log || (batch && brought->base_offset == batch->base_offset)) return true;
+    if (of_same_log) return true;
+    if (!batch || brought->base_offset < batch->base_offset) continue;
+    const bool same_offset = brought->base_offset == batch->base_offset;
+    if (same_offset || brought->next_offset() <= FirstOffsetFrom(before, hit.end)) return true;
   }
   return false;
 }
