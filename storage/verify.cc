@@ -82,7 +82,7 @@ void VerifyPass::Add(Finding::Kind kind, const std::string& path, std::string wh
   Finding finding;
   finding.kind = kind;
   finding.path = path;
-  finding.what = std::move(what);
+  finding.what = WithoutPath(std::move(what), path);
   report_.findings.push_back(std::move(finding));
 }
 
@@ -296,8 +296,8 @@ void VerifyPass::VerifyFolder(const Part& part) {
                        entry.name.ends_with(".swap");  // told already
     if (!known) {
       Add(Finding::Kind::note, io::JoinPath(part.folder, entry.name),
-          is_seal      ? "a seal without its log"
-          : is_index   ? "an index without its log"
+          is_seal      ? "a seal without its log; the next opening removes it"
+          : is_index   ? "an index without its log; the next opening removes it"
           : is_cleaned ? "a compaction was cut off; the next opening removes it, or finishes it"
                        : "it has no place here");
     }
@@ -333,6 +333,12 @@ void VerifyPass::VerifyTopLevel() {
 }
 
 }  // namespace
+
+std::string WithoutPath(std::string what, const std::string& path) {
+  const std::string name = path + ": ";
+  const size_t at = what.find(name);
+  return at == std::string::npos ? what : what.erase(at, name.size());
+}
 
 const char* KindName(Finding::Kind kind) {
   switch (kind) {

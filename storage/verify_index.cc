@@ -1,6 +1,7 @@
 #include "storage/verify_index.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <type_traits>
 #include <utility>
 
@@ -38,13 +39,16 @@ IndexEntries<Entry>::IndexEntries(io::FileSystem& files, const std::string& path
     : log_bytes_(log_bytes) {
   auto file = OpenToCheck(files, path, direct);
   if (!file) {
-    fault_ = file.error().message();
+    const bool missing = file.error().system_errno() == ENOENT;
+    fault_ = missing ? "it is missing" : file.error().ToString();
+    unreadable_ = !missing;
     return;
   }
   file_ = *std::move(file);
   auto reader = BlockReader::Open(*file_, kIndexWindowBytes);
   if (!reader) {
-    fault_ = reader.error().message();
+    fault_ = reader.error().ToString();
+    unreadable_ = true;
     return;
   }
   reader_ = *std::move(reader);

@@ -8,7 +8,7 @@ void JournalVerifier::Add(Finding::Kind kind, std::optional<uint64_t> position, 
   finding.kind = kind;
   finding.path = journal_.path();
   finding.position = position;
-  finding.what = std::move(what);
+  finding.what = WithoutPath(std::move(what), journal_.path());
   report_.findings.push_back(std::move(finding));
 }
 

@@ -7,11 +7,6 @@
 namespace tidemark::storage {
 namespace {
 
-std::string WithoutPath(const Error& error, const std::string& path) {
-  const std::string& text = error.message();
-  return text.starts_with(path + ": ") ? text.substr(path.size() + 2) : text;
-}
-
 // Blocks of the log that are others, neighbours told as one.
 void CompareBlocks(const Seal& seal, const Seal& found, std::vector<Contradiction>* told) {
   const size_t count = seal.block_checksums.size();
@@ -48,7 +43,8 @@ FoundSeal FindSeal(io::FileSystem& files, const std::string& folder, int64_t bas
     found.unreadable = seal.error().code() == ErrorCode::io_error;
     const bool missing = seal.error().system_errno() == ENOENT;
     if (!missing)
-      found.fault = WithoutPath(seal.error(), SegmentPath(folder, base_offset, SegmentFile::seal));
+      found.fault =
+          WithoutPath(seal.error().message(), SegmentPath(folder, base_offset, SegmentFile::seal));
     return found;
   }
   if (seal->owner == owner) {

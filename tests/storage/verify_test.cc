@@ -120,6 +120,15 @@ TEST_F(VerifyTest, IndexesAreHeldAgainstTheLog) {
   }
 }
 
+TEST_F(VerifyTest, AMissingIndexIsNamedOnce) {
+  MakeCleanStore();
+  const std::string path = SegmentFilePath(0, storage::SegmentFile::time_index);
+  std::filesystem::remove(path);
+  const VerifyReport report = Verify(/*deep=*/false);
+  ASSERT_EQ(report.findings.size(), 1u) << TextOf(report);
+  EXPECT_EQ(report.findings[0].ToText(), "fault: " + path + ": it is missing");
+}
+
 class VerifySealTest : public VerifyTest {
  protected:
   void SetUp() override {
