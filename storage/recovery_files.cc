@@ -50,9 +50,9 @@ std::unique_ptr<io::ReadAhead> Recovery::ReadFoldersAhead() {
   return context_.environment.files.WillList(folders);
 }
 
-// The partition's segments, once swaps are settled and its folder is there: it may be gone, or the
-// crash came before it was made. Most of opening a store of many segments is listing them: where
-// there is nothing to be settled, once.
+// The partition's segments, once swaps are settled, leftovers removed, and its folder is there: it
+// may be gone, or the crash came before it was made. Most of opening a store of many segments is
+// listing them: where there is nothing to be settled, once.
 Result<std::vector<int64_t>> Recovery::SettleFolder(PartitionCore& partition) {
   io::FileSystem& files = context_.environment.files;
   const std::string& folder = partition.folder();
@@ -74,6 +74,7 @@ Result<std::vector<int64_t>> Recovery::SettleFolder(PartitionCore& partition) {
     Status made = MakePartitionFolder(files, folder, partition.topic().description().id);
     if (!made.ok()) return made.error();
   }
+  RemoveOrphans(files, folder, *entries);
   return SegmentsAmong(*entries);
 }
 

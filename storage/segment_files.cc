@@ -146,6 +146,21 @@ Status EmptySegment(io::FileSystem& files, const std::string& folder, int64_t ba
   return made ? files.FlushDirectory(folder) : Status();
 }
 
+void RemoveOrphans(io::FileSystem& files, const std::string& folder,
+                   const std::vector<io::DirectoryEntry>& entries) {
+  const std::vector<int64_t> bases = SegmentsAmong(entries);
+  for (const io::DirectoryEntry& entry : entries) {
+    for (const SegmentFile kind :
+         {SegmentFile::offset_index, SegmentFile::time_index, SegmentFile::seal}) {
+      if (entry.is_directory || !entry.name.ends_with(SuffixOf(kind))) continue;
+      const std::string stem = entry.name.substr(0, entry.name.size() - SuffixOf(kind).size());
+      const auto base = ParseLogName(stem + std::string(kLogSuffix));
+      if (!base || std::binary_search(bases.begin(), bases.end(), *base)) continue;
+      static_cast<void>(files.Remove(io::JoinPath(folder, entry.name)));
+    }
+  }
+}
+
 Status RemoveSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
   for (const SegmentFile kind : kSegmentFiles) {
     const std::string path = SegmentPath(folder, base_offset, kind);
