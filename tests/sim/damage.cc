@@ -153,9 +153,19 @@ int64_t FirstOffsetFrom(base::ByteSpan log, uint64_t from) {
   return INT64_MAX;
 }
 
+// Where the offsets of what follows a batch seem to begin: by the header that came along, or else
+// by what stood there.
+int64_t FollowerOf(base::ByteSpan before, base::ByteSpan after, uint64_t end, DamagedBytes hit) {
+  if (end < hit.end) {
+    if (const auto header = record::DecodeBatchHeader(after.subspan(end)))
+      return header->base_offset;
+  }
+  return FirstOffsetFrom(before, hit.end);
+}
+
 // Whether a whole batch has come of which nothing tells that it does not belong there
 // (docs/simulator.md): one of the same log, or to where another began, with its offset, or with
-// higher ones that are those of no batch behind it.
+// higher ones up to those of its follower.
 bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit,
                         bool of_same_log) {
   for (uint64_t at = hit.begin; at + record::kBatchHeaderBytes <= after.size() && at < hit.end;
@@ -172,7 +182,8 @@ bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedByte
     if (of_same_log) return true;
     if (!batch || brought->base_offset < batch->base_offset) continue;
     const bool same_offset = brought->base_offset == batch->base_offset;
-    if (same_offset || brought->next_offset() <= FirstOffsetFrom(before, hit.end)) return true;
+    if (same_offset || brought->next_offset() <= FollowerOf(before, after, at + bytes, hit))
+      return true;
   }
   return false;
 }
