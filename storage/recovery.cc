@@ -43,6 +43,7 @@ void Recovery::ReportDamage() {
 // --- The journal ---
 
 Status Recovery::ReplayJournal(const Checkpoint* checkpoint, bool brand_new, bool journal_lost) {
+  checkpoint_ = checkpoint;
   // What a killed process has written may still be in the device's cache: nothing is served before
   // it is safe.
   if (Status flushed = journal_.file().Flush(); !flushed) return flushed;
@@ -193,12 +194,31 @@ Status Recovery::ApplyFrames(const FoundCommit& commit, base::ByteSpan data) {
     NoteEnd(commit, entry);
     if (entry.kind == FrameKind::records) ApplyRecords(commit, entry, frame);
   }
+  return HoldsTooMuch() ? MakeMemoryFree() : Status();
+}
+
+bool Recovery::HoldsTooMuch() const {
   constexpr uint64_t kRelieveShare = 4;  // above three quarters
-  if (context_.tail_memory_bytes >
-      context_.options.memory_bytes / kRelieveShare * (kRelieveShare - 1)) {
-    return relieve_();
+  return context_.tail_memory_bytes >
+         context_.options.memory_bytes / kRelieveShare * (kRelieveShare - 1);
+}
+
+// What was given up further on in the journal is not packed: its room was given to others, who may
+// have used it.
+Status Recovery::MakeMemoryFree() {
+  if (!std::exchange(looked_ahead_, true)) {
+    const auto end = ScanJournal(journal_.file(), journal_.superblock(), checkpoint_,
+                                 [this](const FoundCommit& commit, base::ByteSpan) {
+                                   for (const DirectoryEntry& entry : commit.directory)
+                                     NoteEnd(commit, entry);
+                                   return Status();
+                                 });
+    if (!end) return end.error();
   }
-  return {};
+  for (const auto& topic : topics_) {
+    for (const auto& partition : topic->partitions()) partition->DropGivenUpRuns();
+  }
+  return HoldsTooMuch() ? relieve_() : Status();
 }
 
 void Recovery::ApplyRecords(const FoundCommit& commit, const DirectoryEntry& entry,

@@ -69,6 +69,8 @@ class Recovery {
                      IntactPrefix* prefix);
   Status Visit(const FoundCommit& commit, base::ByteSpan data);
   Status ApplyFrames(const FoundCommit& commit, base::ByteSpan data);
+  bool HoldsTooMuch() const;
+  Status MakeMemoryFree();
   void ApplyRecords(const FoundCommit& commit, const DirectoryEntry& entry, base::ByteSpan frame);
   void NoteLosses(const FoundCommit& commit);
   Status RewriteLastCommit();
@@ -87,6 +89,8 @@ class Recovery {
   RecoveryReport& report_;
   std::function<Status()> relieve_;
   Quarantine quarantine_;
+  const Checkpoint* checkpoint_ = nullptr;
+  bool looked_ahead_ = false;  // every log start of the journal is known
   JournalEnd end_;
   std::deque<Journal::LiveCommit> live_;
   bool journal_damaged_ = false;

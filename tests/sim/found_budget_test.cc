@@ -124,6 +124,34 @@ TEST_F(FoundBudgetTest, WhatWasGivenUpIsNotPackedAfterACrash) {
   EXPECT_LE(most_bytes, static_cast<uint64_t>(kBudget));
 }
 
+// The same where so much is to be replayed that some is packed to make memory free, before the log
+// start that gave it up has been met in the journal.
+TEST_F(FoundBudgetTest, WhatWasGivenUpIsNotPackedToMakeMemoryFree) {
+  constexpr int64_t kBudget = int64_t{2} << 20;
+  constexpr int64_t kRecords = 500;
+  uint64_t most_bytes = 0;
+  options_.journal_bytes = uint64_t{64} << 20;
+  Open();
+  TopicConfig config = WithBudget(kBudget);
+  config.when_full = WhenFull::drop_oldest;
+  MakeTopic("t", config);
+  for (int64_t i = 0; i < kRecords; ++i) {
+    ASSERT_TRUE(AppendPatiently("t")) << i;
+    PollFor(5);
+  }
+  PollFor(20);
+  const int64_t start = engine_->FindTopic("t")->partition(0)->log_start_offset();
+  ASSERT_GT(start, kRecords / 2);
+  world_.disk.on_growth = [&] { most_bytes = std::max(most_bytes, BytesOf("t")); };
+  DieAndOpen(Death::power_cut);
+  EXPECT_GT(engine_->recovery().records_replayed * kRecordBytes, options_.memory_bytes);
+  EXPECT_EQ(engine_->FindTopic("t")->partition(0)->log_start_offset(), start);
+  EXPECT_EQ(engine_->FindTopic("t")->partition(0)->end_offset(), kRecords);
+  ASSERT_TRUE(engine_->Close().ok());
+  EXPECT_GT(most_bytes, 0U);
+  EXPECT_LE(most_bytes, static_cast<uint64_t>(kBudget));
+}
+
 // An opening with much to replay was under so much pressure that it did not compress, and packed
 // five times what had been admitted.
 TEST_F(FoundBudgetTest, WhatWasCompressedIsSoAgainAfterACrash) {
