@@ -184,8 +184,10 @@ Status EngineCore::Recover(bool journal_lost) {
     for (auto& partition : topic->partitions()) partition->deleted = true;
     deleting_.push_back(topic.get());
   }
-  FinishDeletions();  // before a checkpoint may leave the tombstones behind
+  // Before a checkpoint may leave the tombstones behind.
+  FinishDeletions();
   if (!context_.health.ok()) return context_.health;
+  if (Status removed = RemoveRemains(recovery.deleted_topics()); !removed) return removed;
   if (!deleting_.empty()) {
     if (leave_behind) {
       return Error(ErrorCode::disk_full, context_.options.data_dir +

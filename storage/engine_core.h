@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -88,6 +89,7 @@ class EngineCore {
   void FinishDeletions();
   Status RemoveTopicFiles(TopicCore& topic);
   Status RemoveTopicSegments(TopicCore& topic);
+  Status RemoveRemains(std::set<base::Uuid> deleted_topics);
   Status CheckPartitionRoom(const TopicCore* topic, int32_t more) const;
   Status MakePartitions(TopicCore& topic, int32_t count);
   void NotePartitionsMade(TopicCore& topic, int32_t count);

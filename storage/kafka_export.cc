@@ -98,6 +98,35 @@ Status MakePartitionFolders(io::FileSystem& files, const std::string& data_dir,
   return together ? files.FlushAll(data_dir) : files.FlushDirectory(data_dir);
 }
 
+Status RemovePartitionFolders(io::FileSystem& files, const std::string& data_dir,
+                              const std::vector<std::string>& folders) {
+  if (folders.empty()) return {};
+  const auto space = files.Space(data_dir);
+  const bool together = folders.size() >= kFlushTogether && space.ok() && space->flush_all_counts;
+  for (const std::string& folder : folders) {
+    const auto entries = files.List(folder);
+    if (!entries) return entries.error();
+    for (const io::DirectoryEntry& entry : *entries) {
+      if (entry.name == kPartitionMetadataName) continue;
+      Status removed = files.Remove(io::JoinPath(folder, entry.name));
+      if (!removed.ok()) return removed;
+    }
+    Status flushed = together ? Status() : files.FlushDirectory(folder);
+    if (!flushed.ok()) return flushed;
+  }
+  Status flushed = together ? files.FlushAll(data_dir) : Status();
+  if (!flushed.ok()) return flushed;
+  for (const std::string& folder : folders) {
+    const std::string metadata = io::JoinPath(folder, std::string(kPartitionMetadataName));
+    const auto exists = files.Exists(metadata);
+    if (!exists) return exists.error();
+    Status removed = *exists ? files.Remove(metadata) : Status();
+    if (removed.ok()) removed = files.Remove(folder);
+    if (!removed.ok()) return removed;
+  }
+  return files.FlushDirectory(data_dir);
+}
+
 Status WriteKafkaExports(io::FileSystem& files, const std::string& data_dir,
                          const std::vector<ExportedPartition>& partitions) {
   const std::array<std::pair<std::string_view, std::string>, 5> exports{{

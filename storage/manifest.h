@@ -80,6 +80,10 @@ Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
 // Many are flushed together. After a failure any part of them may be there.
 Status MakePartitionFolders(io::FileSystem& files, const std::string& data_dir,
                             const std::vector<std::string>& folders, const base::Uuid& topic_id);
+// Removes folders of `data_dir` with all their files, and flushes that. What names the topic goes
+// last, so that the rest can be found where this is cut off.
+Status RemovePartitionFolders(io::FileSystem& files, const std::string& data_dir,
+                              const std::vector<std::string>& folders);
 
 // Kafka's own checkpoint files, written at a clean stop so that a broker can take the folder over.
 struct ExportedPartition {

@@ -11,6 +11,11 @@ namespace {
 // A partition's folder, partition.metadata and leader-epoch-checkpoint.
 constexpr uint64_t kPartitionFilesBytes = 3 * kFileSlackBytes;
 
+bool IsEmpty(io::FileSystem& files, const std::string& folder) {
+  const auto entries = files.List(folder);
+  return entries.ok() && entries->empty();
+}
+
 }  // namespace
 
 TopicCore* EngineCore::FindCore(std::string_view name) const {
@@ -282,19 +287,30 @@ Status EngineCore::RemoveTopicSegments(TopicCore& topic) {
 }
 
 Status EngineCore::RemoveTopicFiles(TopicCore& topic) {
+  Status removed = RemovePartitionFolders(context_.environment.files, context_.options.data_dir,
+                                          topic.folders());
+  if (removed.ok() && retention_) retention_->CountSoon();  // the store has room again
+  return removed;
+}
+
+// Of deletions that were cut off behind the manifest: their tombstones are in the journal still.
+Status EngineCore::RemoveRemains(std::set<base::Uuid> deleted_topics) {
+  for (const auto& topic : topics_) deleted_topics.erase(topic->description().id);
+  if (deleted_topics.empty()) return {};
   io::FileSystem& files = context_.environment.files;
-  for (const auto& partition : topic.partitions()) {
-    auto entries = files.List(partition->folder());
-    if (!entries) return entries.error();
-    for (const io::DirectoryEntry& entry : *entries) {
-      if (Status removed = files.Remove(io::JoinPath(partition->folder(), entry.name)); !removed)
-        return removed;
-    }
-    if (Status removed = files.Remove(partition->folder()); !removed) return removed;
+  const auto entries = files.List(context_.options.data_dir);
+  if (!entries) return entries.error();
+  std::vector<std::string> folders;
+  for (const io::DirectoryEntry& entry : *entries) {
+    if (!entry.is_directory) continue;
+    std::string folder = io::JoinPath(context_.options.data_dir, entry.name);
+    const auto id = ReadTopicId(files, folder);
+    const auto name = ParsePartitionFolder(entry.name);
+    const bool removed = id ? deleted_topics.contains(*id)
+                            : name && FindCore(name->topic) == nullptr && IsEmpty(files, folder);
+    if (removed) folders.push_back(std::move(folder));
   }
-  if (Status flushed = files.FlushDirectory(context_.options.data_dir); !flushed) return flushed;
-  if (retention_) retention_->CountSoon();  // the store has room again
-  return {};
+  return RemovePartitionFolders(files, context_.options.data_dir, folders);
 }
 
 Result<std::unique_ptr<ReaderCore>> EngineCore::OpenReader(PartitionCore& partition,

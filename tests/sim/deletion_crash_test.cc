@@ -1,0 +1,91 @@
+// A topic's deletion that is cut off at any operation: once its tombstone is durable, the next
+// opening ends it, and nothing of the topic is left.
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "storage/open.h"
+#include "tests/sim/sim_world.h"
+
+namespace tidemark::sim {
+namespace {
+
+using std::chrono::milliseconds;
+
+class DeletionCrashTest : public ::testing::Test {
+ protected:
+  static constexpr int32_t kPartitions = 20;
+
+  DeletionCrashTest() {
+    options_.data_dir = "store";
+    options_.journal_bytes = kMinJournalBytes;
+    options_.memory_bytes = kMinMemoryBytes;
+    options_.scrub_bytes_per_second = 0;
+  }
+  ~DeletionCrashTest() override { engine_.reset(); }
+
+  void MakeStore(uint64_t seed) {
+    engine_.reset();
+    world_.reset();  // there is one at a time
+    world_ = std::make_unique<SimWorld>(DiskProfile(), seed);
+    Open();
+    ASSERT_TRUE(engine_->CreateTopic("t", kPartitions, {}).ok());
+    ASSERT_TRUE(engine_->CreateTopic("stays", 1, {}).ok());
+    for (int32_t index = 0; index < kPartitions; ++index) {
+      Record record;
+      record.value = "v";
+      ASSERT_TRUE(
+          engine_->FindTopic("t")->partition(index)->Append(record, Durability::durable).ok());
+    }
+    ASSERT_TRUE(engine_->Close().ok());
+    Reopen();
+  }
+  void Open() {
+    auto engine = storage::OpenEngine(world_->environment(), options_);
+    ASSERT_TRUE(engine.ok()) << engine.error().ToString();
+    engine_ = std::move(*engine);
+  }
+  void Reopen() {
+    engine_.reset();
+    world_->disk.Restart();
+    Open();
+  }
+  int CountFolders() const {
+    int count = 0;
+    for (const auto& [name, inode] : world_->disk.Find("store")->entries)
+      count += name.starts_with("t-") ? 1 : 0;
+    return count;
+  }
+
+  std::unique_ptr<SimWorld> world_;
+  EngineOptions options_;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(DeletionCrashTest, TheNextOpeningEndsIt) {
+  int in_between = 0;  // some folders gone, some not
+  for (const Death death : {Death::kill, Death::power_cut}) {
+    for (uint64_t operations = 1; operations < 250; operations += 3) {
+      SCOPED_TRACE(operations);
+      MakeStore(operations);
+      world_->disk.DieIn(operations, death);
+      ASSERT_TRUE(engine_->DeleteTopic("t").ok());
+      for (int i = 0; i < 50 && engine_->health().ok(); ++i) engine_->Poll(milliseconds(10));
+      world_->disk.DieNow(death);
+      const int left = CountFolders();
+      in_between += left > 0 && left < kPartitions ? 1 : 0;
+      Reopen();
+      // Before its tombstone was durable nothing has happened to it.
+      const bool there = engine_->FindTopic("t") != nullptr;
+      EXPECT_EQ(CountFolders(), there ? kPartitions : 0);
+      ASSERT_NE(engine_->FindTopic("stays"), nullptr);
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GT(in_between, 0);
+}
+
+}  // namespace
+}  // namespace tidemark::sim
