@@ -1,6 +1,10 @@
 // The `tidemark` command: parses the command line, nothing more. Each subcommand is a file of its
 // own.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -305,7 +309,20 @@ void AddBench(CLI::App& app, Chosen* chosen) {
   command->callback([=] { *chosen = [=] { return RunBench(*options); }; });
 }
 
+// A standard descriptor that was closed by whoever started us would be given to the next file that
+// is opened, the journal for one, and then be written to as stderr. What stands in for it fails
+// with EBADF, as the closed one would.
+void FillStandardDescriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) != -1) continue;
+    const int opened =
+        ::open("/dev/null", (descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+    if (opened != descriptor) std::_Exit(kExitFailed);  // there is nobody to tell
+  }
+}
+
 int Main(int argc, char** argv) {
+  FillStandardDescriptors();
   // A reader of our output that goes away is seen by the write that fails.
   (void)std::signal(SIGPIPE, SIG_IGN);
   // A limit on file sizes is an error of the write, too, not the end of a gateway.
