@@ -35,7 +35,7 @@ class ProduceRequest : public Request {
   Result<int64_t> AppendOne(const RecordView& view);
   bool AllDurable() const;
   Message Answer() const;
-  Message Failure(const Error& error) const;
+  Message Failure(const Error& error, bool durable) const;
 
   RequestContext& context_;
   Topic* topic_ = nullptr;
@@ -49,6 +49,7 @@ class ProduceRequest : public Request {
   std::map<int32_t, Appended> appended_;  // by partition
   int64_t appended_records_ = 0;
   bool all_appended_ = false;
+  std::optional<Error> refused_;  // after the first so many, which get durable before it is told
 };
 
 Result<Durability> ParseDurability(const Json& head, const Topic& topic) {
@@ -149,26 +150,27 @@ Message ProduceRequest::Answer() const {
   return message;
 }
 
-Message ProduceRequest::Failure(const Error& error) const {
+Message ProduceRequest::Failure(const Error& error, bool durable) const {
   Message message{ErrorResponse(error), {}};
   message.head["appended"] = appended_records_;
+  message.head["durable"] = durable ? appended_records_ : 0;
   return message;
 }
 
 std::optional<Message> ProduceRequest::Advance() {
   // The pointers stay valid after a deletion, but what was appended is gone.
   if (context_.engine.FindTopic(topic_->name()) != topic_) {
-    return Failure(Error(ErrorCode::unknown_topic, "the topic was deleted meanwhile"));
+    return Failure(Error(ErrorCode::unknown_topic, "the topic was deleted meanwhile"), false);
   }
   if (!all_appended_) {
     const auto done = AppendSome();
-    if (!done.ok()) return Failure(done.error());
-    if (!*done) return std::nullopt;
+    if (!done.ok()) refused_ = done.error();
+    if (done.ok() && !*done) return std::nullopt;
     all_appended_ = true;
   }
-  if (AllDurable()) return Answer();
+  if (AllDurable()) return refused_ ? Failure(*refused_, true) : Answer();
   const Status health = context_.engine.health();
-  if (!health.ok()) return Failure(health.error());
+  if (!health.ok()) return Failure(health.error(), false);
   return std::nullopt;
 }
 

@@ -84,7 +84,11 @@ Status RecordSender::TakeAnswer() {
   --on_their_way_;
   const Json& head = (*answer)->head;
   const Status ok = CheckResponse(head);
-  if (!ok.ok()) return Fail(ok.error());
+  if (!ok.ok()) {
+    const auto durable = OptionalInteger(head, "durable");
+    if (durable.ok()) durable_records_ += static_cast<uint64_t>(durable->value_or(0));
+    return Fail(ok.error());
+  }
   const auto partitions = head.find("partitions");
   if (partitions == head.end() || !partitions->is_array()) {
     return Fail(Error(ErrorCode::corrupt, "the answer to produce lacks its partitions"));

@@ -135,3 +135,16 @@ expect "1000 new" "$("$tidemark" consume --data "$data" r -e -o 0 --reset earlie
 expect "" "$("$tidemark" consume --data "$data" r -e -o 0 --reset latest)"
 expect "new" "$("$tidemark" consume --data "$data" r -e)"
 stop_serve
+
+# A record that is refused in the middle: those before it are durable, and counted.
+for beside in no yes; do
+  [ $beside = no ] || start_serve "$data"
+  "$tidemark" topic create --data "$data" "compacted-$beside" --config cleanup.policy=compact >/dev/null
+  code=0
+  printf 'a:1\nb:2\nno key\nc:3\n' |
+    "$tidemark" produce --data "$data" "compacted-$beside" -K : 2>"$work/err" || code=$?
+  expect 1 "$code"
+  grep -qx "tidemark: 2 records are durable" "$work/err" || fail "$(cat "$work/err")"
+  expect "a=1 b=2" "$("$tidemark" consume --data "$data" "compacted-$beside" -e -f '%k=%s\n' | paste -sd ' ')"
+  [ $beside = no ] || stop_serve
+done
