@@ -56,10 +56,21 @@ Status PartitionCore::CheckSpace(uint64_t bytes) const {
     if (context_.can_make_room(&topic_)) return Error(ErrorCode::busy);
     return Error(ErrorCode::disk_full,
                  "topic " + topic_.description().name +
-                     " has used up its topic.bytes=" + std::to_string(topic_.config().topic_bytes));
+                     " has used up its topic.bytes=" + std::to_string(topic_.config().topic_bytes) +
+                     "; raise it, or let its retention be shorter");
   }
-  if (!context_.space.Fits(bytes + context_.kept_room_bytes))
-    return Error(context_.can_make_room(nullptr) ? ErrorCode::busy : ErrorCode::disk_full);
+  if (!context_.space.Fits(bytes + context_.kept_room_bytes)) {
+    if (context_.can_make_room(nullptr)) return Error(ErrorCode::busy);
+    const EngineOptions& options = context_.options;
+    const std::string within =
+        options.store_bytes == 0
+            ? "on its disk"
+            : "on its disk, or within storage.store_bytes=" + std::to_string(options.store_bytes);
+    return Error(ErrorCode::disk_full,
+                 options.data_dir + " has no room left " + within +
+                     ", and no topic may drop anything; make room, delete topics or let their "
+                     "retention be shorter");
+  }
   return {};
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include "storage/quarantine.h"
 
@@ -210,6 +211,7 @@ int64_t RoomInBudget(uint64_t budget_bytes, uint64_t used_bytes) {
   // For folders, for the copies of a manifest that is being replaced, and for the blocks of
   // segments that are just being made.
   constexpr uint64_t kMarginShare = 64;
+  budget_bytes = std::min<uint64_t>(budget_bytes, std::numeric_limits<int64_t>::max());
   return static_cast<int64_t>(budget_bytes - budget_bytes / kMarginShare) -
          static_cast<int64_t>(used_bytes);
 }
