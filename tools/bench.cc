@@ -129,7 +129,7 @@ int RunBench(const BenchCommand& command) {
   progress.Clear();
   if (!groups.ok()) return UsageError(groups.error());
   Output output;
-  output.Write(command.json ? BenchJson(*groups).dump(2) + "\n" : BenchText(*groups));
+  output.Write(command.json ? JsonText(BenchJson(*groups), 2) + "\n" : BenchText(*groups));
   return Finish(output, AllWell(*groups) ? kExitDone : kExitFailed);
 }
 

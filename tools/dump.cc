@@ -126,7 +126,7 @@ void DumpReport::Add(const Json& object, std::string_view text) {
     Json line;
     line["file"] = path_;
     line.update(object);
-    output_.Write(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    output_.Write(JsonText(line) + "\n");
   } else {
     output_.Write(text);
     output_.Write("\n");

@@ -24,7 +24,7 @@ int List(StoreClient& client, const GroupCommand& command) {
   const auto groups = answer->find("groups");
   if (groups == answer->end() || !groups->is_array()) return Fail(Strange("no groups"));
   Output output;
-  if (command.json) output.Write(groups->dump() + "\n");
+  if (command.json) output.Write(JsonText(*groups) + "\n");
   for (const Json& group : *groups) {
     if (!command.json) output.Write(TextOf(group) + "\n");
   }
@@ -46,7 +46,7 @@ int Describe(StoreClient& client, const GroupCommand& command) {
   if (!cursors.ok()) return Fail(cursors.error());
   Output output;
   if (command.json) {
-    output.Write(Json{{"group", command.name}, {"cursors", *cursors}}.dump() + "\n");
+    output.Write(JsonText(Json{{"group", command.name}, {"cursors", *cursors}}) + "\n");
   } else {
     WriteTable(*cursors,
                {"topic", "partition", "offset", "log_start_offset", "durable_end_offset", "lag"},
@@ -123,7 +123,7 @@ int Reset(StoreClient& client, const GroupCommand& command) {
   if (!answer.ok()) return Fail(answer.error());
   Output output;
   if (command.json) {
-    output.Write(Json{{"group", command.name}, {"cursors", *positions}}.dump() + "\n");
+    output.Write(JsonText(Json{{"group", command.name}, {"cursors", *positions}}) + "\n");
   } else {
     WriteTable(*positions, {"topic", "partition", "offset"}, &output);
   }
@@ -138,7 +138,7 @@ int Delete(StoreClient& client, const GroupCommand& command) {
   const auto answer = client.Ask(std::move(request));
   if (!answer.ok()) return Fail(answer.error());
   Output output;
-  if (command.json) output.Write(Json{{"group", command.name}}.dump() + "\n");
+  if (command.json) output.Write(JsonText(Json{{"group", command.name}}) + "\n");
   return Finish(output, kExitDone);
 }
 

@@ -95,7 +95,7 @@ int RunImport(const ImportCommand& command) {
   for (const ImportedPartition& partition : report->partitions) {
     for (const ImportLoss& loss : partition.losses) PrintError(LossText(partition, loss));
     lost = lost || !partition.losses.empty();
-    output.Write((command.json ? PartitionJson(partition).dump() : PartitionText(partition)) +
+    output.Write((command.json ? JsonText(PartitionJson(partition)) : PartitionText(partition)) +
                  "\n");
   }
   return Finish(output, lost ? kExitFailed : kExitDone);

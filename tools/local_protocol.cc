@@ -30,10 +30,13 @@ Error Missing(const char* field) {
 
 }  // namespace
 
+std::string JsonText(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 void AppendMessage(Json head, std::string_view body, std::string* to) {
   if (!body.empty()) head["bytes"] = body.size();
-  // Texts may come from outside (a damaged file's name): then U+FFFD stands in, an exception never.
-  *to += head.dump(-1, ' ', false, Json::error_handler_t::replace);
+  *to += JsonText(head);
   *to += '\n';
   *to += body;
 }

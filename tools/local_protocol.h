@@ -33,6 +33,10 @@ inline constexpr size_t kMaxResponseBodyBytes = size_t{256} << 20;
 inline constexpr uint64_t kMaxFetchBytes = uint64_t{4} << 20;
 inline constexpr uint64_t kDefaultFetchBytes = uint64_t{1} << 20;
 
+// On one line, or indented by so many spaces. Bytes that are not UTF-8, as a damaged file's name
+// may have them, become U+FFFD.
+std::string JsonText(const Json& json, int indent = -1);
+
 struct Message {
   Json head;
   std::string body;

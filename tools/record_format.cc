@@ -173,8 +173,7 @@ void AppendRecordJson(std::string_view topic, int32_t partition, const RecordVie
   line["topic"] = topic;
   line["partition"] = partition;
   AddRecord(record, &line);
-  // Everything put in is UTF-8, so that `replace` never has to.
-  *to += line.dump(-1, ' ', false, Json::error_handler_t::replace);
+  *to += JsonText(line);
   *to += '\n';
 }
 

@@ -27,15 +27,15 @@ void WriteJson(const storage::RepairReport& report, bool dry_run, int code, Outp
     line["type"] = "action";
     line["done"] = !dry_run;
     line["what"] = action;
-    output->Write(line.dump() + "\n");
+    output->Write(JsonText(line) + "\n");
   }
   for (const storage::Finding& finding : report.after.findings)
-    output->Write(FindingJson(finding).dump() + "\n");
+    output->Write(JsonText(FindingJson(finding)) + "\n");
   Json summary = SummaryJson(report.after);
   summary["dry_run"] = dry_run;
   summary["repaired"] = !dry_run && !report.actions.empty();
   summary["exit_code"] = code;
-  output->Write(summary.dump() + "\n");
+  output->Write(JsonText(summary) + "\n");
 }
 
 }  // namespace

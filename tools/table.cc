@@ -5,7 +5,7 @@
 namespace tidemark::tools {
 
 std::string TextOf(const Json& value) {
-  return value.is_string() ? value.get_ref<const std::string&>() : value.dump();
+  return value.is_string() ? value.get_ref<const std::string&>() : JsonText(value);
 }
 
 void WriteTable(const Json& rows, const std::vector<std::string>& fields, Output* output) {

@@ -55,7 +55,7 @@ int ChangeTopic(StoreClient& client, const TopicCommand& command, const char* na
   if (command.json) {
     answer->erase("ok");
     (*answer)["topic"] = command.name;
-    output.Write(answer->dump() + "\n");
+    output.Write(JsonText(*answer) + "\n");
   }
   return Finish(output, kExitDone);
 }
@@ -82,7 +82,7 @@ int List(StoreClient& client, const TopicCommand& command) {
   if (!topics.ok()) return Fail(topics.error());
   Output output;
   if (command.json) {
-    output.Write(topics->dump() + "\n");
+    output.Write(JsonText(*topics) + "\n");
   } else {
     WriteTable(*topics, {"topic", "partitions", "records", "id"}, &output);
   }
@@ -109,7 +109,7 @@ int Describe(StoreClient& client, const TopicCommand& command) {
     }
     all.push_back(std::move(*topic));
   }
-  if (command.json) output.Write((command.name.empty() ? all : all.front()).dump() + "\n");
+  if (command.json) output.Write(JsonText(command.name.empty() ? all : all.front()) + "\n");
   return Finish(output, kExitDone);
 }
 

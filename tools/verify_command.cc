@@ -79,9 +79,9 @@ int RunVerify(const VerifyCommand& command) {
   }
   Output output;
   for (const Finding& finding : report->findings) {
-    output.Write((command.json ? FindingJson(finding).dump() : finding.ToText()) + "\n");
+    output.Write((command.json ? JsonText(FindingJson(finding)) : finding.ToText()) + "\n");
   }
-  output.Write((command.json ? SummaryJson(*report).dump() : SummaryText(*report)) + "\n");
+  output.Write((command.json ? JsonText(SummaryJson(*report)) : SummaryText(*report)) + "\n");
   return Finish(output, VerifyExitCode(*report)) == kExitFailed ? kVerifyUnreadable
                                                                 : VerifyExitCode(*report);
 }

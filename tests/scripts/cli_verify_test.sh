@@ -37,6 +37,15 @@ expect_code 0 "$tidemark" verify "$data"
 "$tidemark" topic list --data "$data" >/dev/null
 expect_code 0 "$tidemark" verify "$data"
 
+echo "-- names that are no UTF-8, in JSON"
+strange="$data/t-0/"$'ab\xff'
+echo hi >"$strange"
+for command in verify repair "repair --dry-run"; do
+  expect_code 0 "$tidemark" $command --json "$data"
+  /usr/bin/python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin]' <"$work/out"
+done
+rm "$strange"
+
 echo "-- damaged"
 log=$(ls "$data"/t-0/*.log | head -n 1)
 second=$("$tidemark" dump "$log" | sed -n 's/.* position: \([0-9]*\) CreateTime.*/\1/p' | sed -n 2p)
