@@ -10,6 +10,7 @@
 #include "storage/open.h"
 #include "storage/quarantine.h"
 #include "storage/repair_segment.h"
+#include "storage/store_files.h"
 
 namespace tidemark::storage {
 namespace {
@@ -157,9 +158,7 @@ Result<RepairReport> RepairStore(const io::Environment& environment, const Engin
   auto before = VerifyStore(environment.files, verify);
   if (!before) return before.error();
   if (before->in_use) {
-    return Error(ErrorCode::locked, options.data_dir +
-                                        ": somebody has this data folder open for writing; stop it "
-                                        "first");
+    return LockedError(environment.files, options.data_dir, 0);
   }
   RepairReport report;
   report.before = *before;

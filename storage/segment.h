@@ -176,8 +176,8 @@ Result<int64_t> EndBehindDamage(io::File& log, int64_t base_offset, const Intact
                                 uint64_t end_position);
 
 // Removes indexes and seals whose log is not there, as a power cut leaves them of a segment that is
-// being removed; Kafka's brokers do the same. `entries`: the folder's. The directory is not flushed,
-// and what cannot be removed stays.
+// being removed; Kafka's brokers do the same. `entries`: the folder's. The directory is not
+// flushed, and what cannot be removed stays.
 void RemoveOrphans(io::FileSystem& files, const std::string& folder,
                    const std::vector<io::DirectoryEntry>& entries);
 

@@ -11,20 +11,7 @@ namespace {
 
 constexpr uint64_t kMaxOwnerBytes = 64;
 
-std::string OwnerPath(const Context& context) {
-  return io::JoinPath(context.options.data_dir, "owner");
-}
-
-Error LockedError(Context& context, const Error& cause) {
-  auto owner = io::ReadWholeFile(context.environment.files, OwnerPath(context), kMaxOwnerBytes);
-  std::string who = owner ? *owner : std::string("unknown");
-  std::erase(who, '\n');
-  return Error(
-      ErrorCode::locked,
-      context.options.data_dir + ": process " + who +
-          " has this data folder open for writing; stop it first, or go through its local socket",
-      cause.system_errno());
-}
+std::string OwnerPath(const std::string& data_dir) { return io::JoinPath(data_dir, "owner"); }
 
 Result<bool> HasPartitionFolders(io::FileSystem& files, const std::string& data_dir) {
   auto entries = files.List(data_dir);
@@ -87,6 +74,17 @@ Status PutJournalAside(Context& context, const std::string& path, const std::str
 
 }  // namespace
 
+Error LockedError(io::FileSystem& files, const std::string& data_dir, int system_errno) {
+  auto owner = io::ReadWholeFile(files, OwnerPath(data_dir), kMaxOwnerBytes);
+  std::string who = owner ? *owner : std::string("unknown");
+  std::erase(who, '\n');
+  return Error(
+      ErrorCode::locked,
+      data_dir + ": process " + who +
+          " has this data folder open for writing; stop it first, or go through its local socket",
+      system_errno);
+}
+
 Result<StoreFiles> OpenStoreFiles(Context& context) {
   io::FileSystem& files = context.environment.files;
   const std::string& data_dir = context.options.data_dir;
@@ -100,7 +98,8 @@ Result<StoreFiles> OpenStoreFiles(Context& context) {
     if (journal) {
       store.journal = std::move(*journal);
     } else if (journal.error().code() == ErrorCode::locked) {
-      return LockedError(context, journal.error());
+      return LockedError(context.environment.files, context.options.data_dir,
+                         journal.error().system_errno());
     } else if (journal.error().code() == ErrorCode::corrupt) {
       journal_fault = journal.error().message();
     } else {
@@ -177,7 +176,8 @@ Result<StoreFiles> OpenStoreFiles(Context& context) {
     }
   }
   // A hint for whoever finds the folder locked; not worth a flush.
-  auto owner = files.Open(OwnerPath(context), {.write = true, .create = true, .truncate = true});
+  auto owner = files.Open(OwnerPath(context.options.data_dir),
+                          {.write = true, .create = true, .truncate = true});
   if (owner) {
     const std::string text = std::to_string(context.environment.process_id) + "\n";
     if (Status written = (*owner)->WriteAt(0, base::AsBytes(text), io::Durable::no); !written) {

@@ -20,6 +20,9 @@ struct StoreFiles {
   bool journal_lost = false;
 };
 
+// Says which process has the folder open for writing.
+Error LockedError(io::FileSystem& files, const std::string& data_dir, int system_errno);
+
 // Opens or makes the store of `context.options.data_dir`. Refuses a newer format (unsupported), a
 // folder that another process has open (locked), and one whose identity is unreadable in every copy
 // (corrupt).

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -103,7 +104,7 @@ Result<VerifyReport> VerifyPass::Run() {
   auto journal = files_.Open(path, {});
   if (!journal) {
     if (manifest_.store_id.is_nil()) return journal.error();
-    Add(Finding::Kind::fault, path, "the journal is missing: " + journal.error().message());
+    Add(Finding::Kind::fault, path, "the journal is missing: " + CauseText(journal.error()));
   }
   std::optional<JournalVerifier> verifier;
   if (journal) {
@@ -210,7 +211,8 @@ void VerifyPass::CheckSegment(SegmentResult& segment) {
 
 void VerifyPass::VerifyPartition(const Part& part) {
   ++report_.partitions;
-  if (!part.bases) return Add(Finding::Kind::unreadable, part.folder, part.bases.error().message());
+  if (!part.bases)
+    return Add(Finding::Kind::unreadable, part.folder, CauseText(part.bases.error()));
   VerifySegments(part);
   if (!report_.in_use) VerifyFolder(part);
 }
@@ -279,7 +281,7 @@ void VerifyPass::VerifyFolder(const Part& part) {
   const std::string expected = "version: 0\ntopic_id: " + part.topic->id.ToBase64();
   if (!text || *text != expected) {
     Add(Finding::Kind::fault, metadata,
-        text ? "it is not what it should be" : text.error().message());
+        text ? "it is not what it should be" : CauseText(text.error()));
   }
   for (const io::DirectoryEntry& entry : *entries) {
     const bool is_seal = entry.name.ends_with(".seal");
@@ -306,7 +308,8 @@ void VerifyPass::VerifyFolder(const Part& part) {
 
 void VerifyPass::VerifyTopLevel() {
   const auto entries = files_.List(options_.data_dir);
-  if (!entries) return Add(Finding::Kind::unreadable, options_.data_dir, entries.error().message());
+  if (!entries)
+    return Add(Finding::Kind::unreadable, options_.data_dir, CauseText(entries.error()));
   static const std::set<std::string> kKnown = {"journal",
                                                "manifest",
                                                "manifest.backup",
@@ -333,6 +336,11 @@ void VerifyPass::VerifyTopLevel() {
 }
 
 }  // namespace
+
+std::string CauseText(const Error& error) {
+  if (error.system_errno() == 0) return error.message();
+  return error.message() + " (" + std::system_category().message(error.system_errno()) + ")";
+}
 
 std::string WithoutPath(std::string what, const std::string& path) {
   const std::string name = path + ": ";

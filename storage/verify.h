@@ -32,6 +32,8 @@ struct Finding {
   // A line: "lost: t-0 offsets 5 to 9: FILE at 123: why".
   std::string ToText() const;
 };
+// An error's text with the system's cause.
+std::string CauseText(const Error& error);
 // What an error says of a file, without the file's name.
 std::string WithoutPath(std::string what, const std::string& path);
 // "note", "fault", "lost" or "unreadable".

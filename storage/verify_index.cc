@@ -40,14 +40,14 @@ IndexEntries<Entry>::IndexEntries(io::FileSystem& files, const std::string& path
   auto file = OpenToCheck(files, path, direct);
   if (!file) {
     const bool missing = file.error().system_errno() == ENOENT;
-    fault_ = missing ? "it is missing" : file.error().ToString();
+    fault_ = missing ? "it is missing" : CauseText(file.error());
     unreadable_ = !missing;
     return;
   }
   file_ = *std::move(file);
   auto reader = BlockReader::Open(*file_, kIndexWindowBytes);
   if (!reader) {
-    fault_ = reader.error().ToString();
+    fault_ = CauseText(reader.error());
     unreadable_ = true;
     return;
   }
@@ -62,7 +62,7 @@ void IndexEntries<Entry>::Load() {
   if (position == reader_->file_bytes()) return;
   const base::ByteSpan bytes = reader_->Read(position, kEntryBytes<Entry>);
   if (reader_->last_error()) {
-    fault_ = reader_->last_error()->ToString();
+    fault_ = CauseText(*reader_->last_error());
     unreadable_ = true;
     return;
   }

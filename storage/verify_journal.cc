@@ -15,7 +15,7 @@ void JournalVerifier::Add(Finding::Kind kind, std::optional<uint64_t> position, 
 bool JournalVerifier::ReadHead() {
   const auto superblock = ReadSuperblock(journal_);
   if (!superblock) {
-    Add(Finding::Kind::unreadable, 0, superblock.error().message());
+    Add(Finding::Kind::unreadable, 0, CauseText(superblock.error()));
     return false;
   }
   superblock_ = *superblock;
@@ -28,7 +28,7 @@ bool JournalVerifier::ReadHead() {
   }
   auto slots = ReadCheckpoints(journal_, superblock_);
   if (!slots) {
-    Add(Finding::Kind::unreadable, std::nullopt, slots.error().message());
+    Add(Finding::Kind::unreadable, std::nullopt, CauseText(slots.error()));
     return false;
   }
   slots_ = *std::move(slots);
@@ -44,7 +44,7 @@ bool JournalVerifier::ReadHead() {
 
 void JournalVerifier::CheckSuperblockCopies() {
   const auto damaged = FindDamagedSuperblocks(journal_, superblock_);
-  if (!damaged) return Add(Finding::Kind::unreadable, std::nullopt, damaged.error().message());
+  if (!damaged) return Add(Finding::Kind::unreadable, std::nullopt, CauseText(damaged.error()));
   for (size_t copy = 0; copy < damaged->size(); ++copy) {
     if (!(*damaged)[copy]) continue;
     Add(Finding::Kind::fault, superblock_.copy_position(copy),
@@ -58,7 +58,7 @@ void JournalVerifier::ReadCommits(TailStates* tails) {
       journal_, superblock_, slots_.newest ? &*slots_.newest : nullptr,
       [&](const FoundCommit& commit, base::ByteSpan data) { return Visit(commit, data, tails); });
   if (!end) {
-    Add(Finding::Kind::unreadable, std::nullopt, end.error().message());
+    Add(Finding::Kind::unreadable, std::nullopt, CauseText(end.error()));
     return;
   }
   // Beside a running engine a block may be overwritten while it is read: after its checkpoint had

@@ -44,7 +44,7 @@ FoundSeal FindSeal(io::FileSystem& files, const std::string& folder, int64_t bas
     const bool missing = seal.error().system_errno() == ENOENT;
     if (!missing)
       found.fault =
-          WithoutPath(seal.error().message(), SegmentPath(folder, base_offset, SegmentFile::seal));
+          WithoutPath(CauseText(seal.error()), SegmentPath(folder, base_offset, SegmentFile::seal));
     return found;
   }
   if (seal->owner == owner) {
