@@ -62,7 +62,7 @@ class Recovery {
   std::unique_ptr<io::ReadAhead> ReadFoldersAhead();
   Status RestorePartition(PartitionCore& partition, const CheckpointEntry* entry);
   Status RestoreByScan(PartitionCore& partition);
-  Result<std::vector<int64_t>> SettleFolder(PartitionCore& partition);
+  Result<std::vector<int64_t>> SettleFolder(PartitionCore& partition, const CheckpointEntry* entry);
   Status EmptyActive(const PartitionCore& partition, const std::vector<int64_t>& bases,
                      int64_t active, uint64_t flushed_bytes);
   Status CutToIntact(PartitionCore& partition, int64_t base_offset, uint64_t file_bytes,

