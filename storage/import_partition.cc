@@ -85,7 +85,7 @@ Status PartitionImport::CopySegment(int64_t base_offset, std::optional<int64_t> 
   while (!surveyor.done() && copied.ok()) surveyor.Step(kSurveyBytes, copy);
   if (!copied.ok()) return copied;
   if (surveyor.survey().unreadable) return *surveyor.survey().unreadable;
-  NoteLosses(path, surveyor.survey());
+  NoteLosses(path, surveyor.survey(), offset_limit);
   const bool ends_in_damage =
       !surveyor.survey().damage.empty() && !surveyor.survey().damage.back().end_offset;
   if (!offset_limit) return {};
@@ -139,11 +139,14 @@ Status PartitionImport::Append(const record::BatchHeader& header) {
   return writer_->Flush();
 }
 
-void PartitionImport::NoteLosses(const std::string& path, const SegmentSurvey& survey) {
+// What reaches to a segment's end ends where the next one begins.
+void PartitionImport::NoteLosses(const std::string& path, const SegmentSurvey& survey,
+                                 std::optional<int64_t> offset_limit) {
   for (const SegmentSurvey::Damage& damage : survey.damage) {
     const int64_t first = std::max(damage.first_offset, entry_.log_start_offset);
-    if (damage.end_offset && *damage.end_offset <= first) continue;
-    imported_.losses.push_back({path, damage.begin, damage.what, first, damage.end_offset});
+    const auto end = damage.end_offset ? damage.end_offset : offset_limit;
+    if (end && *end <= first) continue;
+    imported_.losses.push_back({path, damage.begin, damage.what, first, end});
   }
 }
 

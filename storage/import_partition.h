@@ -48,7 +48,8 @@ class PartitionImport {
   Status CopyBatch(io::File& log, const SurveyedBatch& batch);
   Status FillHole(int64_t end_offset);
   Status Append(const record::BatchHeader& header);
-  void NoteLosses(const std::string& path, const SegmentSurvey& survey);
+  void NoteLosses(const std::string& path, const SegmentSurvey& survey,
+                  std::optional<int64_t> offset_limit);
 
   io::FileSystem& files_;
   SourcePartition source_;

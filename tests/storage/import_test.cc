@@ -273,6 +273,17 @@ TEST_F(ImportTest, AnEmptyPartitionKeepsItsEnd) {
   EXPECT_EQ(PartitionOf("t", 0).durable_end_offset(), 5001);
 }
 
+TEST_F(ImportTest, DamageAtTheEndOfASegmentEndsWhereTheNextBegins) {
+  KafkaBatch damaged = BatchAt(10, 10);
+  damaged.bytes[80] ^= std::byte{0xff};
+  MakePartition("t-0", {{0, {BatchAt(0, 10), damaged}}, {20, {BatchAt(20, 10)}}});
+  const auto report = Import();
+  const auto& losses = report.partitions.at(0).losses;
+  ASSERT_EQ(losses.size(), 1U);
+  EXPECT_EQ(losses[0].first_offset, 10);
+  EXPECT_EQ(losses[0].end_offset, 20);
+}
+
 TEST_F(ImportTest, DamageIsToldAndTheRestTakenOver) {
   KafkaBatch damaged = BatchAt(10, 10);
   damaged.bytes[80] ^= std::byte{0xff};
