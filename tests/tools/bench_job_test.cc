@@ -124,6 +124,11 @@ TEST(BenchJob, WhatDoesNotGoTogetherIsRefused) {
   EXPECT_TRUE(refused([](Job& job) { job.runtime_ns = 0; }));
   EXPECT_TRUE(refused([](Job& job) {
     job.runtime_ns.reset();
+    job.size_bytes = 10;
+    job.record_size = {0, 0};
+  }));
+  EXPECT_TRUE(refused([](Job& job) {
+    job.runtime_ns.reset();
     job.time_based = true;
   }));
   EXPECT_TRUE(refused([](Job& job) {

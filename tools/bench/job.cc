@@ -367,6 +367,9 @@ Status CheckJob(const Job& job) {
   if (job.runtime_ns == 0) return wrong("runtime must be more than 0");
   if (!job.workload.empty() && job.keys != 0) return wrong("workload brings its own keys");
   if (job.size_bytes == uint64_t{0}) return wrong("size must be more than 0");
+  const bool empty_records = job.workload.empty() && job.keys == 0 && job.record_size.most == 0;
+  if (empty_records && job.size_bytes && !job.runtime_ns)
+    return wrong("records without a byte never come to a size: set runtime");
   const bool together = job.rw == Work::tail || job.rw == Work::mixed;
   if (together && (job.numjobs > 1 || job.thread)) {
     return wrong(std::string("rw=") + NameOf(job.rw) +
