@@ -12,6 +12,7 @@
 #include "io/file_system.h"
 #include "io/socket.h"
 #include "storage/cursor_format.h"
+#include "storage/manifest.h"
 #include "tools/text.h"
 
 namespace tidemark::tools {
@@ -115,7 +116,7 @@ std::function<Status(const toml::node&)> Text(std::function<Status(const std::st
 // Of a log topic.
 std::function<Status(const toml::node&)> Name(std::string* to) {
   return Text([to](const std::string& text) -> Status {
-    if (text.empty()) return Wrong("a name");
+    if (Status named = storage::CheckTopicName(text); !named.ok()) return named;
     if (text == storage::kCursorTopic) return Wrong("another name than that of the internal topic");
     *to = text;
     return {};

@@ -105,6 +105,8 @@ TEST(Config, ABadValueIsRefusedWithItsPlaceAndKey) {
            {"[storage]\njournal_bytes = 4096", "gateway.toml:2: storage.journal_bytes: "},
            {"[storage]\nmemory_bytes = -1", "gateway.toml:2: storage.memory_bytes: "},
            {"[storage]\nio_engine = \"fast\"", "gateway.toml:2: storage.io_engine: "},
+           {"[mqtt]\nlisten = []\ntopic = \"a/b\"", "gateway.toml:3: mqtt.topic: "},
+           {"[[topic]]\npartitions = 2\nname = \"a/b\"", "gateway.toml:3: topic.name: "},
            {"[storage]\nscrub_interval_hours = -1",
             "gateway.toml:2: storage.scrub_interval_hours: "},
            {"[mqtt]\nlisten = 1883", "gateway.toml:2: mqtt.listen: "},
