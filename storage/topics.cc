@@ -304,11 +304,12 @@ Status EngineCore::RemoveRemains(std::set<base::Uuid> deleted_topics) {
   for (const io::DirectoryEntry& entry : *entries) {
     if (!entry.is_directory) continue;
     std::string folder = io::JoinPath(context_.options.data_dir, entry.name);
-    const auto id = ReadTopicId(files, folder);
+    // Of a topic that is there nothing goes, whatever a damaged file says.
     const auto name = ParsePartitionFolder(entry.name);
-    const bool removed = id ? deleted_topics.contains(*id)
-                            : name && FindCore(name->topic) == nullptr && IsEmpty(files, folder);
-    if (removed) folders.push_back(std::move(folder));
+    if (!name || FindCore(name->topic) != nullptr) continue;
+    const auto id = ReadTopicId(files, folder);
+    if (id ? deleted_topics.contains(*id) : IsEmpty(files, folder))
+      folders.push_back(std::move(folder));
   }
   return RemovePartitionFolders(files, context_.options.data_dir, folders);
 }

@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "storage/verify.h"
+
 namespace tidemark::storage {
 namespace {
 

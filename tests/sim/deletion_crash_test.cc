@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -85,6 +86,35 @@ TEST_F(DeletionCrashTest, TheNextOpeningEndsIt) {
     }
   }
   EXPECT_GT(in_between, 0);
+}
+
+// A sector from elsewhere in another topic's partition.metadata names the deleted one.
+TEST_F(DeletionCrashTest, OfATopicThatIsThereNothingGoes) {
+  MakeStore(1);
+  Record record;
+  record.value = "v";
+  ASSERT_TRUE(engine_->FindTopic("stays")->partition(0)->Append(record, Durability::durable).ok());
+  ASSERT_TRUE(engine_->Close().ok());
+  Reopen();
+  const std::vector<std::byte> named = world_->disk.Find("store/t-0/partition.metadata")->now;
+  // In the middle of the deletion, behind the manifest.
+  world_->disk.DieIn(40, Death::kill);
+  ASSERT_TRUE(engine_->DeleteTopic("t").ok());
+  for (int i = 0; i < 50 && engine_->health().ok(); ++i) engine_->Poll(milliseconds(10));
+  ASSERT_GT(CountFolders(), 0);
+  engine_.reset();
+  world_->disk.Restart();
+  Inode& damaged = *world_->disk.Find("store/stays-0/partition.metadata");
+  world_->disk.WriteNow(damaged, 0, named);
+  Open();
+  EXPECT_EQ(CountFolders(), 0);
+  auto reader = engine_->OpenReader(*engine_->FindTopic("stays")->partition(0), 0);
+  ASSERT_TRUE(reader.ok()) << reader.error().ToString();
+  auto state = (*reader)->Next();
+  for (; state.ok() && *state == ReadState::pending; state = (*reader)->Next())
+    engine_->Poll(milliseconds(10));
+  ASSERT_TRUE(state.ok()) << state.error().ToString();
+  EXPECT_EQ(*state, ReadState::batch);
 }
 
 }  // namespace
