@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "storage/verify.h"
+
 namespace tidemark::storage {
 namespace {
 

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tools/local_protocol.h"
 #include "tools/text.h"
 
 namespace tidemark::tools {
