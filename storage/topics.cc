@@ -11,11 +11,6 @@ namespace {
 // A partition's folder, partition.metadata and leader-epoch-checkpoint.
 constexpr uint64_t kPartitionFilesBytes = 3 * kFileSlackBytes;
 
-bool IsEmpty(io::FileSystem& files, const std::string& folder) {
-  const auto entries = files.List(folder);
-  return entries.ok() && entries->empty();
-}
-
 }  // namespace
 
 TopicCore* EngineCore::FindCore(std::string_view name) const {
@@ -308,8 +303,13 @@ Status EngineCore::RemoveRemains(std::set<base::Uuid> deleted_topics) {
     const auto name = ParsePartitionFolder(entry.name);
     if (!name || FindCore(name->topic) != nullptr) continue;
     const auto id = ReadTopicId(files, folder);
-    if (id ? deleted_topics.contains(*id) : IsEmpty(files, folder))
-      folders.push_back(std::move(folder));
+    const auto inside = files.List(folder);
+    if (!inside) return inside.error();
+    // One with a folder in it is somebody's, and no reason not to open.
+    const bool has_folder = std::any_of(inside->begin(), inside->end(),
+                                        [](const auto& each) { return each.is_directory; });
+    if (has_folder || !(id ? deleted_topics.contains(*id) : inside->empty())) continue;
+    folders.push_back(std::move(folder));
   }
   return RemovePartitionFolders(files, context_.options.data_dir, folders);
 }

@@ -38,6 +38,25 @@ TEST_F(TopicsTest, ADeletionThatWasCommittedIsFinishedAfterACrash) {
   ExpectInOrder(ReadFrom(PartitionOf("other"), 0), 0, 1);
 }
 
+TEST_F(TopicsTest, RemainsOfADeletedTopicGoUnlessAFolderIsInThem) {
+  const std::string remains = directory_.File("remains");
+  for (const bool with_folder : {false, true}) {
+    SCOPED_TRACE(with_folder);
+    Open();
+    AppendDurably(MakeTopic("t"), "v");
+    std::filesystem::remove_all(remains);
+    std::filesystem::copy(PathOf("t-0"), remains);
+    ASSERT_TRUE(engine_->DeleteTopic("t").ok());
+    while (engine_->deletions_pending()) engine_->Poll(std::chrono::milliseconds(100));
+    Crash();
+    std::filesystem::copy(remains, PathOf("t-0"));
+    if (with_folder) std::filesystem::create_directory(PathOf("t-0/mine"));
+    Open();
+    EXPECT_EQ(std::filesystem::exists(PathOf("t-0")), with_folder);
+    CloseCleanly();
+  }
+}
+
 TEST_F(TopicsTest, TopicsAndSettingsSurvive) {
   Open();
   TopicConfig config;
