@@ -73,6 +73,12 @@ std::string CheckpointText(
   return "0\n" + std::to_string(count) + "\n" + lines;
 }
 
+bool AreFlushedTogether(io::FileSystem& files, const std::string& data_dir,
+                        const std::vector<std::string>& folders) {
+  const auto space = files.Space(data_dir);
+  return folders.size() >= kFlushTogether && space.ok() && space->flush_all_counts;
+}
+
 }  // namespace
 
 Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
@@ -88,8 +94,7 @@ Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
 
 Status MakePartitionFolders(io::FileSystem& files, const std::string& data_dir,
                             const std::vector<std::string>& folders, const base::Uuid& topic_id) {
-  const auto space = files.Space(data_dir);
-  const bool together = folders.size() >= kFlushTogether && space.ok() && space->flush_all_counts;
+  const bool together = AreFlushedTogether(files, data_dir, folders);
   for (const std::string& folder : folders) {
     Status made = together ? MakePartitionFolderUnflushed(files, folder, topic_id)
                            : MakePartitionFolder(files, folder, topic_id);
@@ -101,8 +106,7 @@ Status MakePartitionFolders(io::FileSystem& files, const std::string& data_dir,
 Status RemovePartitionFolders(io::FileSystem& files, const std::string& data_dir,
                               const std::vector<std::string>& folders) {
   if (folders.empty()) return {};
-  const auto space = files.Space(data_dir);
-  const bool together = folders.size() >= kFlushTogether && space.ok() && space->flush_all_counts;
+  const bool together = AreFlushedTogether(files, data_dir, folders);
   for (const std::string& folder : folders) {
     const auto entries = files.List(folder);
     if (!entries) return entries.error();
