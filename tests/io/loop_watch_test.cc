@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -248,6 +249,8 @@ TEST_P(LoopWatchTest, AWaitEndsAtItsTimeout) {
   EXPECT_GE(base::SystemClock().MonotonicUs() - before, 3000);  // not early; how late, who knows
 }
 
+// Sent until it is handled: ThreadSanitizer puts a handler off to the thread's next atomic
+// operation, which it does not come to while it waits in the ring's own system call.
 TEST_P(LoopWatchTest, ASignalDoesNotEndTheWaitButItsHandlerMay) {
   static Loop* to_wake = nullptr;
   static std::atomic<int> signals = 0;
@@ -262,12 +265,14 @@ TEST_P(LoopWatchTest, ASignalDoesNotEndTheWaitButItsHandlerMay) {
   const pthread_t here = pthread_self();
   std::thread sender([&] {
     for (int sent = 1; sent <= 2; ++sent) {
-      pthread_kill(here, SIGUSR1);
-      while (signals < sent) std::this_thread::yield();
+      while (signals < sent) {
+        pthread_kill(here, SIGUSR1);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
     }
   });
   EXPECT_EQ(loop_->RunOnce(-1), 0u);
-  EXPECT_EQ(signals, 2);
+  EXPECT_GE(signals, 2);
   sender.join();
   sigaction(SIGUSR1, &before, nullptr);
 }
