@@ -28,7 +28,6 @@ Status CheckOptions(const EngineOptions& options) {
   }
   if (options.compaction_memory_bytes > options.memory_bytes / 2)
     return refuse("compaction_memory_bytes must be at most half of memory_bytes");
-  constexpr uint64_t kMinStoreBytes = 8 * kMinJournalBytes;
   if (options.store_bytes != 0 && options.store_bytes < kMinStoreBytes) {
     return refuse("store_bytes must be 0 or at least " + std::to_string(kMinStoreBytes) +
                   ": the journal takes an eighth of it");

@@ -84,6 +84,17 @@ std::function<Status(const toml::node&)> Size(uint64_t least, uint64_t* to) {
   };
 }
 
+std::function<Status(const toml::node&)> SizeOrZero(uint64_t least, uint64_t* to) {
+  return [=](const toml::node& node) -> Status {
+    uint64_t size = 0;
+    if (Status set = Size(0, &size)(node); !set.ok()) return set;
+    if (size != 0 && size < least)
+      return Wrong("0 or at least " + std::to_string(least) + " bytes");
+    *to = size;
+    return {};
+  };
+}
+
 template <typename Integer>
 std::function<Status(const toml::node&)> Number(int64_t least, int64_t most, Integer* to) {
   return [=](const toml::node& node) -> Status {
@@ -200,11 +211,11 @@ Parser::Setter Parser::Tables(std::function<Status(const toml::node&)> read) {
 Status Parser::ReadStorage(const toml::node& node) {
   constexpr int64_t kMostScrubHours = int64_t{100} * 365 * 24;
   EngineOptions& storage = config_->storage;
-  return ReadTable(
+  Status read = ReadTable(
       node, "storage",
       {{"journal_bytes", Size(kMinJournalBytes, &storage.journal_bytes)},
        {"memory_bytes", Size(kMinMemoryBytes, &storage.memory_bytes)},
-       {"store_bytes", Size(0, &storage.store_bytes)},
+       {"store_bytes", SizeOrZero(kMinStoreBytes, &storage.store_bytes)},
        {"cursor_partitions", Number(1, kMaxPartitions, &storage.cursor_partitions)},
        {"scrub_bytes_per_second", Size(0, &storage.scrub_bytes_per_second)},
        {"compaction_memory_bytes", Size(0, &storage.compaction_memory_bytes)},
@@ -212,6 +223,13 @@ Status Parser::ReadStorage(const toml::node& node) {
        {"scrub_interval_hours", Number(0, kMostScrubHours, &storage.scrub_interval_hours)},
        {"io_engine",
         Text([&](const std::string& text) { return ParseIoEngine(text, &storage.io_engine); })}});
+  // Known only now: the other key may stand behind it, or be missing.
+  if (read.ok() && storage.compaction_memory_bytes > storage.memory_bytes / 2) {
+    return At(node.as_table()->get("compaction_memory_bytes")->source(),
+              "storage.compaction_memory_bytes: must be at most half of storage.memory_bytes, " +
+                  std::to_string(storage.memory_bytes / 2) + " bytes");
+  }
+  return read;
 }
 
 Status Parser::ReadMqtt(const toml::node& node) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <functional>
@@ -262,7 +263,10 @@ void AddDatagen(CLI::App& app, Chosen* chosen) {
       ->check(CLI::Range(1, 1'000'000));
   command->add_option("--rate", options->rate, "Readings a second; 0: as fast as possible")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1e9));
+      ->check(CLI::Range(0.0, 1e9))
+      ->check([](const std::string& text) -> std::string {  // which is within every range
+        return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is no number" : "";
+      });
   command->add_option("--count", options->count, "So many readings, then exit")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--seed", options->seed, "The same seed gives the same readings")

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "storage/cursor_format.h"
 #include "tools/commands.h"
 #include "tools/output.h"
 #include "tools/record_sender.h"
@@ -130,7 +131,8 @@ int RunProduce(const ProduceCommand& command) {
   }
   // Told before the first line is read, which may be long in coming.
   const auto topic = (*client)->Ask(Json{{"request", "describe_topic"}, {"topic", command.topic}});
-  if (!topic.ok() && topic.error().code() == ErrorCode::unknown_topic) {
+  const bool can_be_made = command.topic != storage::kCursorTopic;
+  if (!topic.ok() && topic.error().code() == ErrorCode::unknown_topic && can_be_made) {
     return Fail(topic.error().message() + "; make it with: tidemark topic create --data " +
                 command.data_dir + " " + command.topic);
   }

@@ -48,7 +48,8 @@ struct EngineOptions {
   uint64_t memory_bytes = uint64_t{32} << 20;
   // Byte budget of the whole store, journal included; 0: what the disk has. At the limit Append()
   // drops old segments or answers disk_full, as its topic says (when.full). A new journal takes an
-  // eighth of it at most, and segments are rolled so early that they stay small beside it.
+  // eighth of it at most, and segments are rolled so early that they stay small beside it. Else at
+  // least kMinStoreBytes.
   uint64_t store_bytes = 0;
 
   // Partitions of the internal topic for cursors, when it is made. One is enough here; a folder
@@ -73,6 +74,7 @@ struct EngineOptions {
 
 inline constexpr uint64_t kMinJournalBytes = uint64_t{4} << 20;
 inline constexpr uint64_t kMinMemoryBytes = uint64_t{4} << 20;
+inline constexpr uint64_t kMinStoreBytes = 8 * kMinJournalBytes;
 
 inline constexpr int64_t kNoTimestampLimit = INT64_MAX;  // Kafka's default
 

@@ -11,6 +11,9 @@ expect 500 "$(wc -l <"$work/readings")"
 grep -Evq $'^sensors/thermo-00[0-9]{2}\t\\{"device":"thermo-00[0-9]{2}","t":-?[0-9]+\\.[0-9]{2},"h":[0-9]+\\.[0-9],"ts":[0-9]{13}\\}$' \
   "$work/readings" && fail "not a reading: $(head -n 1 "$work/readings")"
 expect 5 "$("$tidemark" datagen thermometers --devices 5 --count 500 2>/dev/null | cut -f1 | sort -u | wc -l)"
+for rate in nan inf -1 much; do
+  expect_code 2 "$tidemark" datagen thermometers --count 1 --rate "$rate"
+done
 expect 20 "$("$tidemark" datagen thermometers --count 20 --rate 200 2>/dev/null | wc -l)"
 set +o pipefail
 expect 1 "$("$tidemark" datagen thermometers 2>"$work/err" | head -n 1 | wc -l)"
