@@ -38,9 +38,11 @@ class OffsetChain {
   }
   // Goes on behind bytes that are no batch.
   void SkipDamage() { behind_damage_ = true; }
-  // Goes on behind a batch that is not believed.
-  void Reject(const record::BatchHeader& batch) {
-    if (next_offset_ && batch.base_offset < *next_offset_) return;  // plainly the wrong one
+  // Goes on behind a batch that is not believed. Nothing in this log has an offset at or above
+  // `limit`.
+  void Reject(const record::BatchHeader& batch, int64_t limit) {
+    const bool is_below = next_offset_ && batch.base_offset < *next_offset_;
+    if (is_below || batch.next_offset() > limit) return;  // plainly the wrong one
     slot_end_.reset();
     if (next_offset_ && !doubtful_) slot_end_ = *next_offset_ + batch.last_offset_delta + 1;
     doubtful_ = true;

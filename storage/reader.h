@@ -50,6 +50,7 @@ class ReaderCore {
   Result<Step> StepInBuffer();
   Step UseSegment(int64_t base_offset, SegmentEntry& entry);
   base::ByteSpan Buffered(uint64_t position) const;
+  int64_t OffsetLimit() const;
   bool IsInOrder(const record::BatchHeader& header, base::ByteSpan behind) const;
   Result<Step> TakeBatch(const record::BatchHeader& header, base::ByteSpan bytes);
   Result<Step> Deliver(const record::BatchHeader& header, base::ByteSpan bytes);

@@ -189,15 +189,20 @@ Result<ReaderCore::Step> ReaderCore::StepInBuffer() {
   if (offset_hint_ && !HintNames(*header)) return DropOffsetHint();
   if (!IsInOrder(*header, bytes.first(needed).subspan(total))) {
     if (offset_hint_) return DropOffsetHint();
-    chain_.Reject(*header);
+    chain_.Reject(*header, OffsetLimit());
     return MeetDamage("the batch's base offset contradicts what is around it");
   }
   return TakeBatch(*header, bytes.first(total));
 }
 
+// Of the segment: what follows it has no offset below.
+int64_t ReaderCore::OffsetLimit() const {
+  return segment_->offset_limit.value_or(NextSegmentBase(segment_->base_offset));
+}
+
 // `behind`: the bytes that follow the batch; none at the log's end.
 bool ReaderCore::IsInOrder(const record::BatchHeader& header, base::ByteSpan behind) const {
-  const int64_t end = segment_->offset_limit.value_or(NextSegmentBase(segment_->base_offset));
+  const int64_t end = OffsetLimit();
   if (header.base_offset < segment_->base_offset || header.next_offset() > end) return false;
   std::optional<int64_t> follower = end;
   if (!behind.empty()) {

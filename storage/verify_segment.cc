@@ -119,11 +119,11 @@ std::optional<std::string> SegmentSurveyor::FaultOfBatch(uint64_t* search_from) 
                                  record::kMaxDecompressedBatchBytes, &compressor_, &decompressed_);
     if (!opened && opened.error().code() == ErrorCode::corrupt) return opened.error().message();
   }
-  const bool in_order = header_.base_offset >= base_offset_ &&
-                        header_.next_offset() <= end_.offset_limit.value_or(INT64_MAX) &&
+  const int64_t limit = end_.offset_limit.value_or(INT64_MAX);
+  const bool in_order = header_.base_offset >= base_offset_ && header_.next_offset() <= limit &&
                         chain_.Believes(header_, FollowerAt(position_ + header_.total_bytes()));
   if (in_order) return std::nullopt;
-  chain_.Reject(header_);
+  chain_.Reject(header_, limit);
   return "the batch's base offset " + std::to_string(header_.base_offset) +
          " contradicts what is around it";
 }

@@ -188,6 +188,39 @@ bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedByte
   return false;
 }
 
+// Where the next segment of the same partition begins; INT64_MAX: this is the last one.
+int64_t NextLogBase(const std::vector<StoreFile>& files, const std::string& path, int64_t base) {
+  const std::string folder = path.substr(0, path.rfind('/') + 1);
+  int64_t next = INT64_MAX;
+  for (const StoreFile& file : files) {
+    if (!file.path.starts_with(folder)) continue;
+    const auto other = storage::ParseLogName(file.path.substr(folder.size()));
+    if (other && *other > base) next = std::min(next, *other);
+  }
+  return next;
+}
+
+// Whether a batch's base offset, which no CRC covers, is another one now that has room beside it:
+// between the batch before it or `least_offset`, and the batch behind it or `limit`
+// (docs/simulator.md).
+bool MovesIntoGap(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit,
+                  int64_t least_offset, int64_t limit) {
+  for (uint64_t at = 0; at + record::kBatchHeaderBytes <= before.size() && at < hit.end;) {
+    const auto batch = IntactBatchAt(before, at);
+    if (!batch) {
+      ++at;
+      continue;
+    }
+    const auto moved = IntactBatchAt(after, at);
+    at += batch->total_bytes();
+    if (moved && moved->base_offset != batch->base_offset && moved->base_offset >= least_offset &&
+        moved->next_offset() <= std::min(limit, FirstOffsetFrom(before, at)))
+      return true;
+    least_offset = batch->next_offset();
+  }
+  return false;
+}
+
 // Of the partition of a segment's file.
 OffsetsAtRisk OfPartition(const std::string& path) {
   const size_t name = path.rfind('/');
@@ -347,9 +380,12 @@ std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, 
   const auto hit = disk.DamageAt(*file.inode, *source.inode, kind, position, random);
   if (!hit) return std::nullopt;
   const bool two_troubles = map && map->HoldsOnlyCheckpoint(*hit);
+  const auto log_base = storage::ParseLogName(file.path.substr(file.path.rfind('/') + 1));
   const bool cannot_be_told =
-      kind == DamageKind::misdirected && file.path.ends_with(".log") &&
-      BringsFittingBatch(before, file.inode->now, *hit, source.inode == file.inode);
+      (log_base && MovesIntoGap(before, file.inode->now, *hit, *log_base,
+                                NextLogBase(files, file.path, *log_base))) ||
+      (kind == DamageKind::misdirected && file.path.ends_with(".log") &&
+       BringsFittingBatch(before, file.inode->now, *hit, source.inode == file.inode));
   if (two_troubles || cannot_be_told) {
     file.inode->now = before;
     file.inode->medium = medium_before;

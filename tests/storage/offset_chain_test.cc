@@ -6,6 +6,8 @@
 namespace tidemark::storage {
 namespace {
 
+constexpr int64_t kNoLimit = INT64_MAX;
+
 record::BatchHeader Batch(int64_t base_offset, int32_t offsets) {
   record::BatchHeader header;
   header.base_offset = base_offset;
@@ -34,18 +36,26 @@ TEST(OffsetChainTest, AGapIsBelievedIfTheNextBatchLeavesRoomForIt) {
 TEST(OffsetChainTest, BehindOneTooHighTheNextIsBelievedWhereItFits) {
   OffsetChain chain(10);
   EXPECT_FALSE(chain.Believes(Batch(500, 5), 15));
-  chain.Reject(Batch(500, 5));
+  chain.Reject(Batch(500, 5), kNoLimit);
   EXPECT_TRUE(chain.Believes(Batch(15, 5), 22));  // the rejected one has exactly left its place
   EXPECT_FALSE(chain.Believes(Batch(16, 5), 22));
   EXPECT_TRUE(chain.Believes(Batch(16, 5), 21));
 }
 
+TEST(OffsetChainTest, OneBehindTheLimitIsTheWrongOneItself) {
+  OffsetChain chain(10);
+  chain.Reject(Batch(500, 5), 100);
+  EXPECT_TRUE(chain.Believes(Batch(20, 5), std::nullopt));
+  EXPECT_TRUE(chain.Believes(Batch(20, 5), 30));
+  EXPECT_FALSE(chain.Believes(Batch(20, 5), 22));
+}
+
 TEST(OffsetChainTest, OfTwoThatContradictEachOtherNeitherIsBelieved) {
   OffsetChain chain(10);
   EXPECT_FALSE(chain.Believes(Batch(20, 10), 12));
-  chain.Reject(Batch(20, 10));
+  chain.Reject(Batch(20, 10), kNoLimit);
   EXPECT_FALSE(chain.Believes(Batch(12, 10), 40));
-  chain.Reject(Batch(12, 10));
+  chain.Reject(Batch(12, 10), kNoLimit);
   EXPECT_TRUE(chain.Believes(Batch(40, 10), 50));
 }
 

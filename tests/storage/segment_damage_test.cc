@@ -155,6 +155,37 @@ TEST_F(SegmentDamageTest, AWrongBaseOffsetIsNeverBelieved) {
   }
 }
 
+// Found by the simulator (101000012546): the batch behind it had gaps on both sides, so that of the
+// two neither was believed, though the damaged one's offset lay behind all that there is.
+TEST_F(SegmentDamageTest, ABaseOffsetBehindTheEndCastsNoDoubtOnWhatFollows) {
+  MakeStore();
+  const auto batches = Batches();
+  ASSERT_GT(batches.size(), 5u);
+  std::string beyond(8, '\0');
+  base::StoreBig(reinterpret_cast<std::byte*>(beyond.data()), int64_t{1} << 20);
+  Overwrite(LogPath(), batches[0].first, beyond);
+  for (const size_t which : {1u, 3u})
+    Overwrite(LogPath(), batches[which].first + 16, "X");  // its magic
+  const auto check = [&](const auto& lost) {
+    ASSERT_EQ(lost.size(), 2u);
+    EXPECT_EQ(lost[0].first_offset, 0);
+    EXPECT_EQ(lost[0].end_offset, batches[2].second.base_offset);
+    EXPECT_EQ(lost[1].first_offset, batches[3].second.base_offset);
+    EXPECT_EQ(lost[1].end_offset, batches[4].second.base_offset);
+  };
+  Open();
+  std::vector<LostRange> lost;
+  ReadFrom(PartitionOf("t"), 0, &lost);
+  check(lost);
+  Crash();
+  const auto report = storage::VerifyStore(io::SystemFiles(), {.data_dir = options_.data_dir});
+  ASSERT_TRUE(report.ok());
+  std::vector<storage::Finding> losses;
+  std::copy_if(report->findings.begin(), report->findings.end(), std::back_inserter(losses),
+               [](const auto& found) { return found.kind == storage::Finding::Kind::loss; });
+  check(losses);
+}
+
 // Entries that go upwards, as they should, but name a place that is not theirs.
 TEST_F(SegmentDamageTest, AWrongIndexEntryHidesNoBatch) {
   MakeStore();
