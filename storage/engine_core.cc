@@ -155,8 +155,11 @@ Status EngineCore::Recover(bool journal_lost) {
   if (Status restored = recovery.RestoreFiles(checkpoint, journal_lost); !restored) return restored;
   if (Status replayed = recovery.ReplayJournal(checkpoint, brand_new, journal_lost); !replayed)
     return replayed;
-  // Damaged commits are left behind at once; with no room for that they stay, and are told again.
-  bool leave_behind = recovery.journal_damaged();
+  // Before a checkpoint may leave the tombstones behind.
+  if (Status ended = EndDeletions(recovery.deleted_topics()); !ended) return ended;
+  // Damaged commits are left behind at once. With no room for that they stay, and are told again;
+  // so they do beside a tombstone that is still needed.
+  bool leave_behind = recovery.journal_damaged() && deleting_.empty();
   if (leave_behind) {
     const Result<bool> drained = DrainIfThereIsRoom();
     if (!drained) return drained.error();
@@ -177,30 +180,25 @@ Status EngineCore::Recover(bool journal_lost) {
                CarriedEngineClockMs(context_, incarnation - 1).value_or(INT64_MIN));
   context_.engine_clock_origin_us = context_.now_us;
 
-  for (auto& topic : topics_) {
-    if (!recovery.deleted_topics().contains(topic->description().id)) continue;
-    topic->deleted = true;
-    for (auto& partition : topic->partitions()) partition->deleted = true;
-    deleting_.push_back(topic.get());
-  }
-  // Before a checkpoint may leave the tombstones behind.
-  FinishDeletions();
-  if (!context_.health.ok()) return context_.health;
-  if (Status removed = RemoveRemains(recovery.deleted_topics()); !removed) return removed;
-  if (!deleting_.empty()) {
-    if (leave_behind) {
-      return Error(ErrorCode::disk_full, context_.options.data_dir +
-                                             ": there is no room to delete a topic, and the "
-                                             "journal, which has its deletion, is damaged; make "
-                                             "room and open the store again");
-    }
-    committer_->KeepTombstones(recovery.first_tombstone_sequence());
-  }
+  if (!deleting_.empty()) committer_->KeepTombstones(recovery.first_tombstone_sequence());
   // Makes the incarnation durable, before anything is committed under it.
   packer_->set_checkpoints_allowed(true);
   if (Status written = packer_->WriteCheckpointNow(/*clean=*/false); !written) return written;
   CarryEngineClock(context_, incarnation);
   return journal_->RestoreLength();
+}
+
+// Those that the journal knows of, as far as there is room for it.
+Status EngineCore::EndDeletions(const std::set<base::Uuid>& deleted_topics) {
+  for (auto& topic : topics_) {
+    if (!deleted_topics.contains(topic->description().id)) continue;
+    topic->deleted = true;
+    for (auto& partition : topic->partitions()) partition->deleted = true;
+    deleting_.push_back(topic.get());
+  }
+  FinishDeletions();
+  if (!context_.health.ok()) return context_.health;
+  return RemoveRemains(deleted_topics);
 }
 
 // --- Turns ---

@@ -87,6 +87,7 @@ class EngineCore {
   // They wait for room on the disk.
   bool deletions_wait() const { return context_.now_us < retry_deletions_at_us_; }
   void FinishDeletions();
+  Status EndDeletions(const std::set<base::Uuid>& deleted_topics);
   Status RemoveTopicFiles(TopicCore& topic);
   Status RemoveTopicSegments(TopicCore& topic);
   Status RemoveRemains(std::set<base::Uuid> deleted_topics);

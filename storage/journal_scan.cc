@@ -165,6 +165,11 @@ std::string UnreadableText(const FoundCommit& commit) {
   return which + " unreadable in every copy";
 }
 
+bool IsWithinEndsOf(const Checkpoint* checkpoint, const FoundCommit& unknown) {
+  return checkpoint != nullptr &&
+         unknown.sequence + unknown.unknown_count <= checkpoint->incarnation_first_sequence;
+}
+
 Result<CheckpointSlots> ReadCheckpoints(io::File& journal, const Superblock& superblock) {
   Result<BlockReader> reader = BlockReader::Open(journal);
   if (!reader) return reader.error();

@@ -54,6 +54,10 @@ struct FoundCommit {
 // "commit 5 is unreadable in every copy", of one that is unknown, and of those behind it.
 std::string UnreadableText(const FoundCommit& commit);
 
+// Whether the ends that partitions have in `checkpoint` (nullptr: none) are behind all that such a
+// commit may have held: it was written by an opening that had been through it, or by what followed.
+bool IsWithinEndsOf(const Checkpoint* checkpoint, const FoundCommit& unknown);
+
 // What a scan has decided, besides the commits themselves.
 struct JournalEnd {
   uint64_t next_sequence = 1;

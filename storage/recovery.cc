@@ -106,6 +106,7 @@ Status Recovery::Visit(const FoundCommit& commit, base::ByteSpan data) {
   }
   if (commit.state == FoundCommit::State::unknown) {
     context_.Tell(NoticeLevel::error, journal_.file().path() + ": " + UnreadableText(commit));
+    if (IsWithinEndsOf(checkpoint_, commit)) return {};
     for (const auto& topic : topics_) {
       for (const auto& partition : topic->partitions()) states_[partition.get()].unknown = true;
     }

@@ -91,6 +91,7 @@ Status JournalVerifier::Visit(const FoundCommit& commit, base::ByteSpan data, Ta
   if (commit.state == FoundCommit::State::unknown) what = UnreadableText(commit);
   damaged_.push_back({commit.sequence, commit.position, what});
   if (commit.state == FoundCommit::State::unknown) {
+    if (IsWithinEndsOf(slots_.newest ? &*slots_.newest : nullptr, commit)) return {};
     for (auto& [key, tail] : *tails) tail.unknown = true;
     return {};
   }

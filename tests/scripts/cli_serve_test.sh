@@ -177,7 +177,11 @@ for i in $(seq 99); do "$tidemark" topic create --data "$data" "topic-$i"; done
 stop_serve
 start_serve "$data"
 if ! grep -Eq 'lib(a|t|ub)san' "/proc/$serve_pid/maps"; then
-  rss_kib=$(awk '$1 == "VmRSS:" { print $2 }' "/proc/$serve_pid/status")
+  kib_of() { awk -v field="$1:" '$1 == field { print $2 }' "/proc/$serve_pid/status"; }
+  own_kib=$(kib_of RssAnon)
+  [ "$own_kib" -lt $((2 * 1024)) ] || fail "an idle serve has $own_kib KiB of its own"
+  # With it the pages of the program and its libraries, as the kernel likes to map them.
+  rss_kib=$(kib_of VmRSS)
   [ "$rss_kib" -lt $((12 * 1024)) ] || fail "an idle serve takes $rss_kib KiB"
 fi
 stop_serve

@@ -7,7 +7,9 @@
 #include "index/offset_index.h"
 #include "record/batch.h"
 #include "storage/journal_format.h"
+#include "storage/manifest.h"
 #include "storage/segment.h"
+#include "tests/sim/batch_damage.h"
 
 namespace tidemark::sim {
 namespace {
@@ -137,88 +139,17 @@ void FindAtRisk(base::ByteSpan journal, const JournalMap& map, DamagedBytes hit,
 
 // --- Segments ------------------------------------------------------------------------------------
 
-// The header of the intact batch at `at`; nullopt: none is there.
-std::optional<record::BatchHeader> IntactBatchAt(base::ByteSpan log, uint64_t at) {
-  const auto header = record::DecodeBatchHeader(log.subspan(at));
-  const bool intact = header && header->total_bytes() <= log.size() - at &&
-                      record::CheckBatch(log.subspan(at, header->total_bytes()));
-  return intact ? std::optional(*header) : std::nullopt;
-}
-
-// Where the offsets begin of what stands at or behind `from`.
-int64_t FirstOffsetFrom(base::ByteSpan log, uint64_t from) {
-  for (uint64_t at = from; at + record::kBatchHeaderBytes <= log.size(); ++at) {
-    if (const auto batch = IntactBatchAt(log, at)) return batch->base_offset;
-  }
-  return INT64_MAX;
-}
-
-// Where the offsets of what follows a batch seem to begin: by the header that came along, or else
-// by what stood there.
-int64_t FollowerOf(base::ByteSpan before, base::ByteSpan after, uint64_t end, DamagedBytes hit) {
-  if (end < hit.end) {
-    if (const auto header = record::DecodeBatchHeader(after.subspan(end)))
-      return header->base_offset;
-  }
-  return FirstOffsetFrom(before, hit.end);
-}
-
-// Whether a whole batch has come of which nothing tells that it does not belong there
-// (docs/simulator.md): one of the same log, or to where another began, with its offset, or with
-// higher ones up to those of its follower.
-bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit,
-                        bool of_same_log) {
-  for (uint64_t at = hit.begin; at + record::kBatchHeaderBytes <= after.size() && at < hit.end;
-       ++at) {
-    const auto brought = IntactBatchAt(after, at);
-    if (!brought) continue;
-    const size_t bytes = brought->total_bytes();
-    const bool is_new = at + bytes > before.size() ||
-                        !std::equal(after.begin() + static_cast<std::ptrdiff_t>(at),
-                                    after.begin() + static_cast<std::ptrdiff_t>(at + bytes),
-                                    before.begin() + static_cast<std::ptrdiff_t>(at));
-    if (!is_new) continue;
-    const auto batch = IntactBatchAt(before, at);
-    if (of_same_log) return true;
-    if (!batch || brought->base_offset < batch->base_offset) continue;
-    const bool same_offset = brought->base_offset == batch->base_offset;
-    if (same_offset || brought->next_offset() <= FollowerOf(before, after, at + bytes, hit))
-      return true;
-  }
-  return false;
-}
-
-// Where the next segment of the same partition begins; INT64_MAX: this is the last one.
-int64_t NextLogBase(const std::vector<StoreFile>& files, const std::string& path, int64_t base) {
+// Where the next segment of the same partition begins; nullopt: this is the last one.
+std::optional<int64_t> NextLogBase(const std::vector<StoreFile>& files, const std::string& path,
+                                   int64_t base) {
   const std::string folder = path.substr(0, path.rfind('/') + 1);
-  int64_t next = INT64_MAX;
+  std::optional<int64_t> next;
   for (const StoreFile& file : files) {
     if (!file.path.starts_with(folder)) continue;
     const auto other = storage::ParseLogName(file.path.substr(folder.size()));
-    if (other && *other > base) next = std::min(next, *other);
+    if (other && *other > base) next = std::min(next.value_or(*other), *other);
   }
   return next;
-}
-
-// Whether a batch's base offset, which no CRC covers, is another one now that has room beside it:
-// between the batch before it or `least_offset`, and the batch behind it or `limit`
-// (docs/simulator.md).
-bool MovesIntoGap(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit,
-                  int64_t least_offset, int64_t limit) {
-  for (uint64_t at = 0; at + record::kBatchHeaderBytes <= before.size() && at < hit.end;) {
-    const auto batch = IntactBatchAt(before, at);
-    if (!batch) {
-      ++at;
-      continue;
-    }
-    const auto moved = IntactBatchAt(after, at);
-    at += batch->total_bytes();
-    if (moved && moved->base_offset != batch->base_offset && moved->base_offset >= least_offset &&
-        moved->next_offset() <= std::min(limit, FirstOffsetFrom(before, at)))
-      return true;
-    least_offset = batch->next_offset();
-  }
-  return false;
 }
 
 // Of the partition of a segment's file.
@@ -232,15 +163,12 @@ OffsetsAtRisk OfPartition(const std::string& path) {
   return at_risk;
 }
 
-// Intact batches, one behind the other, or found byte by byte behind earlier damage.
 void FindAtRisk(base::ByteSpan log, const std::string& path, DamagedBytes hit, DamageDone* done) {
   OffsetsAtRisk at_risk = OfPartition(path);
-  for (uint64_t at = 0; at + record::kBatchHeaderBytes <= log.size() && at < hit.end;) {
-    const auto batch = IntactBatchAt(log, at);
-    at += batch ? batch->total_bytes() : 1;
-    if (!batch || at <= hit.begin) continue;
-    at_risk.first_offset = batch->base_offset;
-    at_risk.end_offset = batch->next_offset();
+  for (const auto& [batch, begin] : IntactBatches(log)) {
+    if (begin >= hit.end || begin + batch.total_bytes() <= hit.begin) continue;
+    at_risk.first_offset = batch.base_offset;
+    at_risk.end_offset = batch.next_offset();
     done->at_risk.push_back(at_risk);
   }
 }
@@ -319,6 +247,16 @@ OffsetsAtRisk FindMisled(const StoreFile& file, uint64_t position, int64_t base_
   return misled;
 }
 
+// Whether `path` is the only readable copy of the manifest: a full disk may have kept openings from
+// making the other one anew.
+bool IsOnlyManifest(SimDisk& disk, const std::string& folder, const std::string& path) {
+  const std::string manifest = folder + "/manifest";
+  const std::string backup = folder + "/manifest.backup";
+  if (path != manifest && path != backup) return false;
+  const InodePointer other = disk.Find(path == manifest ? backup : manifest);
+  return other == nullptr || !storage::DecodeManifest(base::AsText(other->now));
+}
+
 }  // namespace
 
 std::optional<DamageDone> ForgeIndexEntry(SimDisk& disk, const std::string& folder,
@@ -362,6 +300,7 @@ std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, 
   const std::string journal_path = folder + "/journal";
   if (random.OneIn(2)) file = {journal_path, disk.Find(journal_path)};
   if (file.inode == nullptr || file.inode->now.empty()) return std::nullopt;
+  if (IsOnlyManifest(disk, folder, file.path)) return std::nullopt;
   const std::vector<std::byte> before = file.inode->now;
   const std::vector<std::byte> medium_before = file.inode->medium;
 
@@ -382,8 +321,8 @@ std::optional<DamageDone> DamageStore(SimDisk& disk, const std::string& folder, 
   const bool two_troubles = map && map->HoldsOnlyCheckpoint(*hit);
   const auto log_base = storage::ParseLogName(file.path.substr(file.path.rfind('/') + 1));
   const bool cannot_be_told =
-      (log_base && MovesIntoGap(before, file.inode->now, *hit, *log_base,
-                                NextLogBase(files, file.path, *log_base))) ||
+      (log_base && MovesAmongGaps(before, file.inode->now, *hit, *log_base,
+                                  NextLogBase(files, file.path, *log_base))) ||
       (kind == DamageKind::misdirected && file.path.ends_with(".log") &&
        BringsFittingBatch(before, file.inode->now, *hit, source.inode == file.inode));
   if (two_troubles || cannot_be_told) {

@@ -289,6 +289,50 @@ TEST_F(FoundTest, DeletingATopicNeedsNoRoom) {
   }
 }
 
+// What was damaged would have been left behind, and the tombstone with it: the opening refused.
+TEST_F(FoundTest, ADeletionWaitsForRoomBesideADamagedJournal) {
+  MakeWorld({}, 1);
+  MakeTopic();
+  Append("a record");
+  PollFor(300);
+  ASSERT_TRUE(world_->files.Remove("store/manifest.backup").ok());
+  world_->disk.profile().capacity_bytes = world_->disk.used_bytes();
+  ASSERT_TRUE(engine_->DeleteTopic("t").ok());
+  PollFor(300);
+  ASSERT_TRUE(engine_->deletions_pending());
+  world_->disk.DieNow(Death::kill);
+  engine_.reset();
+  world_->disk.Restart();
+  const auto journal = world_->disk.Find("store/journal");
+  for (auto* bytes : {&journal->now, &journal->medium}) {
+    const std::string_view text = base::AsText(*bytes);
+    const size_t record = text.find("a record");
+    ASSERT_NE(record, std::string_view::npos);
+    (*bytes)[record] = std::byte{'A'};
+  }
+  for (int life = 0; life < 3; ++life) {
+    Open();
+    ASSERT_NE(engine_, nullptr);
+    EXPECT_EQ(engine_->FindTopic("t"), nullptr);
+    PollFor(300);
+    ASSERT_TRUE(engine_->health().ok()) << engine_->health().error().ToString();
+    EXPECT_TRUE(engine_->deletions_pending());
+    world_->disk.DieNow(Death::power_cut);
+    engine_.reset();
+    world_->disk.Restart();
+    world_->disk.profile().capacity_bytes = world_->disk.used_bytes();
+  }
+  world_->disk.profile().capacity_bytes = uint64_t{1} << 40;
+  Open();
+  PollFor(300);
+  EXPECT_FALSE(engine_->deletions_pending());
+  EXPECT_TRUE(engine_->Close().ok());
+  engine_.reset();
+  Open();
+  EXPECT_EQ(engine_->FindTopic("t"), nullptr);
+  EXPECT_TRUE(engine_->recovery().damage.empty());
+}
+
 // The disk had room for one copy of a larger manifest, and nobody made the other one later.
 TEST_F(FoundTest, ACleanStopLeavesTwoManifestsAlsoAfterAFullDisk) {
   int missing = 0;

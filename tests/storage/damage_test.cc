@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "storage/journal_format.h"
 #include "storage/open.h"
+#include "storage/verify.h"
 #include "tests/support/damage_fixture.h"
 #include "tests/support/fault_world.h"
 
@@ -74,6 +75,38 @@ TEST_F(DamageTest, BothCopiesOfADirectoryWithoutALaterFrame) {
   const auto records = ReadFrom(PartitionOf("t"), 0, &lost);
   ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(records[1].offset, offset);
+}
+
+// Found by the simulator (110000000769): a full disk kept a damaged journal, and each opening left
+// another 2^31 offsets free. What an opening has seen of the journal is in the ends of its
+// checkpoint, whatever becomes of the commits.
+TEST_F(DamageTest, WhereACheckpointHasTheEndsNoUnreadableCommitMakesThemUnknown) {
+  Open();
+  Partition& damaged = MakeTopic("t");
+  AppendDurably(damaged, ValueOf(0));
+  AppendDurably(damaged, ValueOf(1));
+  Partition& other = MakeTopic("other");
+  for (int64_t i = 0; i < 3; ++i) AppendDurably(other, ValueOf(i));
+  Crash();
+  Open();
+  Crash();
+  const auto commits = CommitsWithFrames();
+  ASSERT_EQ(commits.size(), 5u);
+  for (const size_t which : {1u, 2u})
+    Overwrite(PathOf("journal"), commits[which].first, std::string(64, 'X'));
+  const auto report = storage::VerifyStore(io::SystemFiles(), {.data_dir = options_.data_dir});
+  ASSERT_TRUE(report.ok());
+  for (const storage::Finding& finding : report->findings)
+    EXPECT_EQ(finding.what.find("may have held"), std::string::npos) << finding.what;
+  Open();
+  EXPECT_EQ(PartitionOf("t").end_offset(), 2);
+  EXPECT_EQ(PartitionOf("other").end_offset(), 3);
+  ASSERT_EQ(engine_->recovery().damage.size(), 2u);
+  for (const Damage& damage : engine_->recovery().damage) {
+    EXPECT_EQ(damage.first_offset, damage.topic == "t" ? 1 : 0);
+    EXPECT_EQ(damage.end_offset, damage.topic == "t" ? 2 : 1);
+  }
+  EXPECT_EQ(AppendDurably(PartitionOf("t"), ValueOf(2)), 2);
 }
 
 TEST_F(DamageTest, DataOfTheLastCommitAreToldAndTheirOffsetsNotUsedAgain) {
