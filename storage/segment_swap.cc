@@ -207,6 +207,10 @@ Result<bool> RemoveCleaned(io::FileSystem& files, const std::string& folder) {
 Status SettleSwaps(io::FileSystem& files, const std::string& folder) {
   const auto markers = ListMarkers(files, folder);
   if (!markers) return markers.error();
+  // Who was killed may have left a marker whose name is not on the device; the log's may get there.
+  if (!markers->empty()) {
+    if (Status flushed = files.FlushDirectory(folder); !flushed.ok()) return flushed;
+  }
   for (const int64_t base : *markers) {
     const auto seal = ReadDecided(files, folder, base);
     const bool unreadable = !seal && seal.error().code() == ErrorCode::io_error;

@@ -68,15 +68,20 @@ void Simulation::AllowMore(const TopicConfig& config, ModelTopic* topic) {
   if (grows) topic->allowed_bytes = allowed_bytes_ = UINT64_MAX;
 }
 
-// All is packed, and a checkpoint knows of it.
+// All is packed, and a checkpoint knows of it. What an older limit has admitted is still to come: a
+// seal for the active segment of each partition.
 void Simulation::SettleBudgets() {
-  if (options_.store_bytes != 0 && StoreBytes() <= options_.store_bytes)
-    allowed_bytes_ = options_.store_bytes;
+  uint64_t all_seals_bytes = 0;
   for (auto& [name, topic] : model_.topics) {
+    const uint64_t seals_bytes = topic.partitions.size() * kPageBytes;
+    all_seals_bytes += seals_bytes;
     if (topic.deleting || topic.configs.size() != 1) continue;
     const uint64_t limit = LimitOf(topic.configs.front());
-    if (BytesOf(name, topic) <= limit) topic.allowed_bytes = limit;
+    if (limit == UINT64_MAX || BytesOf(name, topic) + seals_bytes <= limit)
+      topic.allowed_bytes = limit;
   }
+  if (options_.store_bytes != 0 && StoreBytes() + all_seals_bytes <= options_.store_bytes)
+    allowed_bytes_ = options_.store_bytes;
 }
 
 // Nothing is admitted where there is no room, whatever was there before the limit was set.

@@ -153,6 +153,24 @@ TEST_F(CompactionSwapTest, OneThatIsDecidedIsFinishedByTheNextOpening) {
   ExpectSettled();
 }
 
+// Found by the simulator (seed 121000006313): killed before the marker's name was flushed, then cut
+// off from power while the next opening finished the swap, a store had the new log beside its
+// sources and the old seal.
+TEST_F(CompactionSwapTest, TheMarkerIsDurableBeforeTheNextOpeningReliesOnIt) {
+  CompactUntil(Call::flush_directory, "t-0");
+  const std::string draft = storage::CleanedPath(PathOf("t-0"), 0, storage::SegmentFile::log);
+  ASSERT_TRUE(std::filesystem::exists(draft));
+  bool flushed_before_the_log_moves = false;
+  world_.plan = [&](Call call, const std::string& path) {
+    const bool folder = call == Call::flush_directory && path == PathOf("t-0");
+    if (folder && std::filesystem::exists(draft)) flushed_before_the_log_moves = true;
+    return 0;
+  };
+  OpenInWorld();
+  EXPECT_TRUE(flushed_before_the_log_moves);
+  ExpectSettled();
+}
+
 TEST_F(CompactionSwapTest, OneThatIsHalfDoneIsFinishedByTheNextOpening) {
   CompactUntil(Call::remove, "t-0");
   const size_t before = Segments().size();
