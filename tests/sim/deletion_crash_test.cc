@@ -1,36 +1,21 @@
 // A topic's deletion that is cut off at any operation: once its tombstone is durable, the next
 // opening ends it, and nothing of the topic is left.
 #include <chrono>
-#include <memory>
-#include <string>
 #include <vector>
 
-#include <gtest/gtest.h>
-
-#include "storage/open.h"
-#include "tests/sim/sim_world.h"
+#include "tests/sim/world_fixture.h"
 
 namespace tidemark::sim {
 namespace {
 
 using std::chrono::milliseconds;
 
-class DeletionCrashTest : public ::testing::Test {
+class DeletionCrashTest : public WorldTest {
  protected:
   static constexpr int32_t kPartitions = 20;
 
-  DeletionCrashTest() {
-    options_.data_dir = "store";
-    options_.journal_bytes = kMinJournalBytes;
-    options_.memory_bytes = kMinMemoryBytes;
-    options_.scrub_bytes_per_second = 0;
-  }
-  ~DeletionCrashTest() override { engine_.reset(); }
-
   void MakeStore(uint64_t seed) {
-    engine_.reset();
-    world_.reset();  // there is one at a time
-    world_ = std::make_unique<SimWorld>(DiskProfile(), seed);
+    MakeWorld({}, seed);
     Open();
     ASSERT_TRUE(engine_->CreateTopic("t", kPartitions, {}).ok());
     ASSERT_TRUE(engine_->CreateTopic("stays", 1, {}).ok());
@@ -43,26 +28,12 @@ class DeletionCrashTest : public ::testing::Test {
     ASSERT_TRUE(engine_->Close().ok());
     Reopen();
   }
-  void Open() {
-    auto engine = storage::OpenEngine(world_->environment(), options_);
-    ASSERT_TRUE(engine.ok()) << engine.error().ToString();
-    engine_ = std::move(*engine);
-  }
-  void Reopen() {
-    engine_.reset();
-    world_->disk.Restart();
-    Open();
-  }
   int CountFolders() const {
     int count = 0;
     for (const auto& [name, inode] : world_->disk.Find("store")->entries)
       count += name.starts_with("t-") ? 1 : 0;
     return count;
   }
-
-  std::unique_ptr<SimWorld> world_;
-  EngineOptions options_;
-  std::unique_ptr<Engine> engine_;
 };
 
 TEST_F(DeletionCrashTest, TheNextOpeningEndsIt) {
@@ -102,8 +73,7 @@ TEST_F(DeletionCrashTest, OfATopicThatIsThereNothingGoes) {
   ASSERT_TRUE(engine_->DeleteTopic("t").ok());
   for (int i = 0; i < 50 && engine_->health().ok(); ++i) engine_->Poll(milliseconds(10));
   ASSERT_GT(CountFolders(), 0);
-  engine_.reset();
-  world_->disk.Restart();
+  Restart();
   Inode& damaged = *world_->disk.Find("store/stays-0/partition.metadata");
   world_->disk.WriteNow(damaged, 0, named);
   Open();

@@ -1,49 +1,27 @@
 // What the simulator has found where a byte budget is used up, each as a case of its own.
 #include <algorithm>
 #include <chrono>
-#include <memory>
 #include <string>
 
-#include <gtest/gtest.h>
-
-#include "storage/open.h"
-#include "tests/sim/sim_world.h"
+#include "tests/sim/world_fixture.h"
 
 namespace tidemark::sim {
 namespace {
 
 using std::chrono::milliseconds;
 
-class FoundBudgetTest : public ::testing::Test {
+class FoundBudgetTest : public WorldTest {
  protected:
   static constexpr uint64_t kStoreBytes = uint64_t{32} << 20;
   static constexpr size_t kRecordBytes = 20'000;
 
-  // The scrub's timer would end waits that nothing else ends.
-  FoundBudgetTest() : world_({}, 1) {
-    options_.data_dir = "store";
-    options_.journal_bytes = kMinJournalBytes;
-    options_.memory_bytes = kMinMemoryBytes;
-    options_.scrub_bytes_per_second = 0;
-  }
-  ~FoundBudgetTest() override { engine_.reset(); }
+  FoundBudgetTest() { MakeWorld({}, 1); }
 
-  void Open() {
-    auto engine = storage::OpenEngine(world_.environment(), options_);
-    ASSERT_TRUE(engine.ok()) << engine.error().ToString();
-    engine_ = std::move(*engine);
-  }
-  void DieAndOpen(Death death) {
-    world_.disk.DieNow(death);
-    engine_.reset();
-    world_.disk.Restart();
-    Open();
-  }
   // A store with a budget, of which a foreign file leaves so much.
   void OpenWithRoom(uint64_t room_bytes) {
     options_.store_bytes = kStoreBytes;
-    world_.disk.PutForeignFile(options_.data_dir, "foreign",
-                               kStoreBytes - options_.journal_bytes - room_bytes);
+    world_->disk.PutForeignFile(options_.data_dir, "foreign",
+                                kStoreBytes - options_.journal_bytes - room_bytes);
     Open();
   }
   static TopicConfig WithBudget(int64_t topic_bytes) {
@@ -77,16 +55,9 @@ class FoundBudgetTest : public ::testing::Test {
     ASSERT_GT(records, 0);
     ASSERT_EQ(Append(topic).error().code(), ErrorCode::disk_full);
   }
-  void PollFor(int turns) {
-    for (int i = 0; i < turns; ++i) engine_->Poll(milliseconds(10));
-  }
   uint64_t BytesOf(const std::string& topic) const {
-    return world_.disk.BytesInFolder(options_.data_dir + "/" + topic + "-0");
+    return world_->disk.BytesInFolder(options_.data_dir + "/" + topic + "-0");
   }
-
-  SimWorld world_;
-  EngineOptions options_;
-  std::unique_ptr<Engine> engine_;
 };
 
 // Each run that waited began a segment, whose blocks had no room reserved.
@@ -115,7 +86,7 @@ TEST_F(FoundBudgetTest, WhatWasGivenUpIsNotPackedAfterACrash) {
   }
   const int64_t start = engine_->FindTopic("t")->partition(0)->log_start_offset();
   ASSERT_GT(start, 0);
-  world_.disk.on_growth = [&] { most_bytes = std::max(most_bytes, BytesOf("t")); };
+  world_->disk.on_growth = [&] { most_bytes = std::max(most_bytes, BytesOf("t")); };
   DieAndOpen(Death::kill);
   EXPECT_GE(engine_->FindTopic("t")->partition(0)->log_start_offset(), start);
   EXPECT_EQ(engine_->FindTopic("t")->partition(0)->end_offset(), 70);
@@ -142,7 +113,7 @@ TEST_F(FoundBudgetTest, WhatWasGivenUpIsNotPackedToMakeMemoryFree) {
   PollFor(20);
   const int64_t start = engine_->FindTopic("t")->partition(0)->log_start_offset();
   ASSERT_GT(start, kRecords / 2);
-  world_.disk.on_growth = [&] { most_bytes = std::max(most_bytes, BytesOf("t")); };
+  world_->disk.on_growth = [&] { most_bytes = std::max(most_bytes, BytesOf("t")); };
   DieAndOpen(Death::power_cut);
   EXPECT_GT(engine_->recovery().records_replayed * kRecordBytes, options_.memory_bytes);
   EXPECT_EQ(engine_->FindTopic("t")->partition(0)->log_start_offset(), start);
@@ -168,7 +139,7 @@ TEST_F(FoundBudgetTest, WhatWasCompressedIsSoAgainAfterACrash) {
     PollFor(5);
   }
   PollFor(20);
-  world_.disk.on_growth = [&] { most_bytes = std::max(most_bytes, BytesOf("t")); };
+  world_->disk.on_growth = [&] { most_bytes = std::max(most_bytes, BytesOf("t")); };
   DieAndOpen(Death::kill);
   EXPECT_GT(engine_->recovery().records_replayed, 300U);
   ASSERT_TRUE(engine_->Close().ok());
@@ -215,9 +186,9 @@ TEST_F(FoundBudgetTest, PartitionsAreNotMadeBeyondTheBudget) {
   ASSERT_FALSE(made.ok());
   EXPECT_EQ(made.error().code(), ErrorCode::disk_full) << made.error().ToString();
   EXPECT_EQ(engine_->AddPartitions("t", 100).error().code(), ErrorCode::disk_full);
-  EXPECT_LE(world_.disk.block_bytes(), kStoreBytes);
+  EXPECT_LE(world_->disk.block_bytes(), kStoreBytes);
   ASSERT_TRUE(engine_->Close().ok());
-  EXPECT_LE(world_.disk.block_bytes(), kStoreBytes);
+  EXPECT_LE(world_->disk.block_bytes(), kStoreBytes);
   DieAndOpen(Death::kill);
   EXPECT_EQ(engine_->FindTopic("many"), nullptr);
   EXPECT_EQ(engine_->FindTopic("t")->partition_count(), 1);
