@@ -257,6 +257,11 @@ def parse():
     for work in options.work:
         if work not in WORKS:
             parser.error(f"no work named {work}")
+    options.server = [name.lower() for name in options.server]
+    systems = sorted({kind.system for kind in KINDS})
+    for name in options.server:
+        if name not in [system.lower() for system in systems]:
+            parser.error(f"no server named {name}; there are {', '.join(systems)}")
     return options
 
 
@@ -264,11 +269,10 @@ def main():
     options = parse()
     # A signal becomes an exception, so that every server is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    wanted = [name.lower() for name in options.server]
     servers = []
     for kind in KINDS:
         server = kind(options)
-        if wanted and server.system.lower() not in wanted:
+        if options.server and server.system.lower() not in options.server:
             continue
         if server.available():
             servers.append(server)

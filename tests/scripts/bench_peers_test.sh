@@ -39,6 +39,9 @@ code=0
 [ "$code" -eq 1 ] || fail "an unknown system gives $code"
 
 echo "-- bench_mqtt_load and servers.py"
+code=0
+bench/peers/servers.py --build "$TIDEMARK_BUILD" --dir "$work" --server nobody >"$work/out" 2>&1 || code=$?
+[ "$code" -eq 2 ] || fail "an unknown server gives $code"
 bench/peers/servers.py --build "$TIDEMARK_BUILD" --dir "$work" --rounds 1 --seconds 0.5 \
   --connections 1,3 --server "tidemark,mosquitto,nats jetstream" --json "$work/servers.json" \
   >"$work/table"
