@@ -2,6 +2,8 @@
 # in the project's folder.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+TIDEMARK_BUILD=$(realpath "${TIDEMARK_BUILD:?the folder of a build}")
+TIDEMARK_BIN=${TIDEMARK_BIN:-$TIDEMARK_BUILD/tidemark}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
