@@ -174,8 +174,7 @@ TEST_F(FoundTest, WithoutACheckpointTheFirstRecordsAreToldAsLost) {
     ASSERT_TRUE(engine_->Close().ok());
     DieAndOpen(Death::kill);
   }
-  world_->disk.DieNow(Death::power_cut);
-  Restart();
+  Die(Death::power_cut);
   ASSERT_EQ(world_->disk.Remove("store/t-0/00000000000000000000.log"), 0);
   Inode& journal = *world_->disk.Find("store/journal");
   const auto superblock = storage::DecodeSuperblock(journal.now);

@@ -52,18 +52,9 @@ TEST_F(DamageTest, HeaderOfACommitInTheMiddleIsKnownByItsCopy) {
 }
 
 TEST_F(DamageTest, BothCopiesOfADirectoryWithoutALaterFrame) {
-  Open();
-  Partition& damaged = MakeTopic("t");
-  AppendDurably(damaged, ValueOf(0));
-  AppendDurably(damaged, ValueOf(1));
-  Partition& other = MakeTopic("other");
-  for (int64_t i = 0; i < 3; ++i) AppendDurably(other, ValueOf(i));
+  FillTwoTopics();
   Crash();
-  const auto commits = CommitsWithFrames();
-  ASSERT_EQ(commits.size(), 5u);
-  // The last commit of t, and the first of other, which repeats its directory.
-  Overwrite(PathOf("journal"), commits[1].first, std::string(64, 'X'));
-  Overwrite(PathOf("journal"), commits[2].first, std::string(64, 'X'));
+  DamageBothCopiesOfADirectory();
   Open();
   // Nobody knows what they held: t goes on where no offset can have been given out.
   EXPECT_GE(PartitionOf("t").end_offset(), 1 + (int64_t{1} << 31));
@@ -81,19 +72,11 @@ TEST_F(DamageTest, BothCopiesOfADirectoryWithoutALaterFrame) {
 // another 2^31 offsets free. What an opening has seen of the journal is in the ends of its
 // checkpoint, whatever becomes of the commits.
 TEST_F(DamageTest, WhereACheckpointHasTheEndsNoUnreadableCommitMakesThemUnknown) {
-  Open();
-  Partition& damaged = MakeTopic("t");
-  AppendDurably(damaged, ValueOf(0));
-  AppendDurably(damaged, ValueOf(1));
-  Partition& other = MakeTopic("other");
-  for (int64_t i = 0; i < 3; ++i) AppendDurably(other, ValueOf(i));
+  FillTwoTopics();
   Crash();
   Open();
   Crash();
-  const auto commits = CommitsWithFrames();
-  ASSERT_EQ(commits.size(), 5u);
-  for (const size_t which : {1u, 2u})
-    Overwrite(PathOf("journal"), commits[which].first, std::string(64, 'X'));
+  DamageBothCopiesOfADirectory();
   const auto report = storage::VerifyStore(io::SystemFiles(), {.data_dir = options_.data_dir});
   ASSERT_TRUE(report.ok());
   for (const storage::Finding& finding : report->findings)

@@ -390,5 +390,23 @@ TEST(JournalWithoutCheckpointTest, NoIncarnationThatLeftACommitIsUsedAgain) {
   EXPECT_EQ(scan.end.last_incarnation, 7u);
 }
 
+// Only what stood in the journal before the checkpoint's opening: one more, and two records might
+// get one offset.
+TEST(IsWithinEndsOfTest, OfWhatAnOpeningHasBeenThrough) {
+  Checkpoint checkpoint;
+  checkpoint.incarnation_first_sequence = 5;
+  FoundCommit unknown;
+  unknown.state = FoundCommit::State::unknown;
+  unknown.sequence = 4;
+  unknown.unknown_count = 1;
+  EXPECT_TRUE(IsWithinEndsOf(&checkpoint, unknown));
+  EXPECT_FALSE(IsWithinEndsOf(nullptr, unknown));
+  unknown.unknown_count = 2;
+  EXPECT_FALSE(IsWithinEndsOf(&checkpoint, unknown));
+  unknown.sequence = 5;
+  unknown.unknown_count = 1;
+  EXPECT_FALSE(IsWithinEndsOf(&checkpoint, unknown));
+}
+
 }  // namespace
 }  // namespace tidemark::storage

@@ -369,19 +369,10 @@ TEST_F(VerifyTest, CommitsOfWhichNobodyKnowsAnythingAreToldByWhatIsMissing) {
 
 // Without a later frame of the partition nobody can say which records they were.
 TEST_F(VerifyTest, WhatUnknownCommitsMayHaveHeldIsToldOfPartitionsWithoutALaterFrame) {
-  Open();
-  Partition& damaged = MakeTopic("t");
-  AppendDurably(damaged, ValueOf(0));
-  AppendDurably(damaged, ValueOf(1));
-  Partition& other = MakeTopic("other");
-  for (int64_t i = 0; i < 3; ++i) AppendDurably(other, ValueOf(i));
+  FillTwoTopics();
   AppendDurably(MakeTopic("later"), ValueOf(0));
   Crash();
-  const auto commits = CommitsWithFrames();
-  ASSERT_EQ(commits.size(), 6u);
-  // The last commit of t, and the first of other, which repeats its directory.
-  Overwrite(PathOf("journal"), commits[1].first, std::string(64, 'X'));
-  Overwrite(PathOf("journal"), commits[2].first, std::string(64, 'X'));
+  DamageBothCopiesOfADirectory();
   const VerifyReport report = Verify();
   EXPECT_EQ(std::count_if(report.findings.begin(), report.findings.end(),
                           [](const Finding& finding) {

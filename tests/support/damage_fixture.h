@@ -106,6 +106,22 @@ class DamageFixture : public StoreFixture {
     for (int64_t i = 0; i < records; ++i) AppendDurably(partition, ValueOf(i));
     Crash();
   }
+  // "t" with two records, then "other" with three, each a commit of its own.
+  void FillTwoTopics() {
+    Open();
+    for (const auto& [name, records] : {std::pair("t", 2), std::pair("other", 3)}) {
+      Partition& partition = MakeTopic(name);
+      for (int64_t i = 0; i < records; ++i) AppendDurably(partition, ValueOf(i));
+    }
+  }
+  // Of these, once they are closed: the last commit of "t", and the first of "other", which repeats
+  // its directory.
+  void DamageBothCopiesOfADirectory() {
+    const auto commits = CommitsWithFrames();
+    ASSERT_GE(commits.size(), 5u);
+    for (const size_t which : {1u, 2u})
+      Overwrite(PathOf("journal"), commits[which].first, std::string(64, 'X'));
+  }
 };
 
 }  // namespace tidemark::testing
