@@ -1,12 +1,15 @@
 #include "tools/output.h"
 
-#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 
 #include "base/clock.h"
+#include "tools/stop_signal.h"
 #include "tools/text.h"
 
 namespace tidemark::tools {
@@ -22,20 +25,35 @@ std::string Describe(const Error& error) {
   return error.message();
 }
 
+// How much may be written at once without standing still.
+size_t WriteBytes(int descriptor) {
+  struct stat about {};
+  if (::fstat(descriptor, &about) != 0) return PIPE_BUF;
+  const bool has_reader =
+      S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode) || ::isatty(descriptor) == 1;
+  return has_reader ? PIPE_BUF : SIZE_MAX;
+}
+
 }  // namespace
 
+Output::Output(int descriptor) : descriptor_(descriptor), write_bytes_(WriteBytes(descriptor)) {}
+
+// A write into a pipe stands still until all of it is taken, and a stop signal would go unnoticed.
+// So it is waited for beforehand, and no more is written than a pipe that takes something takes at
+// once (pipe(7): PIPE_BUF bytes).
 Status Output::Flush() {
   std::string_view left = buffer_;
   while (!left.empty() && !finished()) {
-    const ssize_t written = ::write(descriptor_, left.data(), left.size());
+    if (WaitWritable(descriptor_) == WaitResult::stopped) {
+      closed_ = true;
+      break;
+    }
+    const ssize_t written = ::write(descriptor_, left.data(), std::min(left.size(), write_bytes_));
     if (written >= 0) {
       left.remove_prefix(static_cast<size_t>(written));
     } else if (errno == EPIPE) {
       closed_ = true;
-    } else if (errno == EAGAIN) {  // somebody made our stdout non-blocking
-      pollfd writable{descriptor_, POLLOUT, 0};
-      (void)::poll(&writable, 1, -1);
-    } else if (errno != EINTR) {
+    } else if (errno != EINTR && errno != EAGAIN) {  // EAGAIN: somebody made it non-blocking
       failed_errno_ = errno;
     }
   }

@@ -14,11 +14,12 @@ inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 
 // Data for stdout, gathered into large writes. When the reader has gone away (`tidemark ... |
-// head`) closed() turns true and everything further is dropped without a word; any other failure is
-// an error. SIGPIPE must be ignored (main does).
+// head`), or takes nothing more though a stop signal has come, closed() turns true and everything
+// further is dropped without a word; any other failure is an error. SIGPIPE must be ignored (main
+// does).
 class Output {
  public:
-  explicit Output(int descriptor = 1) : descriptor_(descriptor) {}
+  explicit Output(int descriptor = 1);
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
   ~Output() { (void)Flush(); }
@@ -37,6 +38,7 @@ class Output {
  private:
   static constexpr size_t kFlushBytes = size_t{64} << 10;
   int descriptor_;
+  size_t write_bytes_;
   std::string buffer_;
   bool closed_ = false;
   int failed_errno_ = 0;

@@ -11,6 +11,8 @@
 namespace tidemark::tools {
 namespace {
 
+constexpr int kWritePatienceMs = 1000;
+
 volatile std::sig_atomic_t stop_requested = 0;
 // A signal may come between looking at the flag and waiting: the pipe's byte is there then, too.
 std::array<int, 2> stop_pipe = {-1, -1};
@@ -52,6 +54,17 @@ WaitResult WaitReadable(int descriptor, int timeout_ms, bool watch_stdout) {
     if (waits[1].revents != 0) return WaitResult::stopped;
     if (waits[0].revents != 0) return WaitResult::ready;
     return WaitResult::output_gone;
+  }
+}
+
+WaitResult WaitWritable(int descriptor) {
+  std::array<pollfd, 2> waits = {{{descriptor, POLLOUT, 0}, {stop_pipe[0], POLLIN, 0}}};
+  for (;;) {
+    const bool stopping = StopRequested();
+    const int ready =
+        ::poll(waits.data(), stopping ? 1 : waits.size(), stopping ? kWritePatienceMs : -1);
+    if (ready == 0) return WaitResult::stopped;
+    if (ready > 0 && waits[0].revents != 0) return WaitResult::ready;
   }
 }
 

@@ -123,4 +123,29 @@ follower=$!
 children+=("$follower")
 head -n 1 "$work/pipe" >/dev/null
 wait_for is_gone "$follower"
+
+echo "-- a stop signal ends a follower whose reader takes nothing more"
+"$tidemark" topic create --data "$data" much
+seq -f '%0100.0f' 5000 >"$work/much"
+"$tidemark" produce --data "$data" much <"$work/much" 2>/dev/null
+is_ended_by_signal() {
+  mkfifo "$work/full"
+  exec 8<>"$work/full"
+  "$tidemark" consume --data "$data" much --group "$1" >&8 2>"$work/follower.err" &
+  follower=$!
+  children+=("$follower")
+  head -c 1 <&8 >"$work/shown"  # the pipe is full from then on
+  kill -TERM "$follower"
+  wait "$follower" || fail "the follower ended with $?"
+  { echo && echo END; } >&8 &
+  sed '/^END$/q' <&8 >>"$work/shown"
+  wait $!
+  exec 8<&-
+  rm "$work/full"
+  # What it was shown, and what the group is shown from then on, is all.
+  "$tidemark" consume --data "$data" much --group "$1" -e >>"$work/shown"
+  grep -E '^[0-9]{100}$' "$work/shown" | sort -u | cmp - "$work/much" || fail "something was passed over"
+}
+is_ended_by_signal beside
 stop_serve
+is_ended_by_signal alone
