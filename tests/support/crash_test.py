@@ -1,6 +1,7 @@
 """What the tests have in common that end a `serve` under load: its folder, and how they are run."""
 
 import argparse
+import faulthandler
 import os
 import random
 import shutil
@@ -11,6 +12,8 @@ from log_check import CONFIG, LogCheck
 from mqtt_clients import Acknowledgements
 
 SKIPPED = 77
+# Where a test stands then is told. ctest ends it soon after, without a word.
+HANGS_S = 840
 
 
 class CrashTest:
@@ -52,6 +55,7 @@ def parser():
 def run_test(name, seed, make_test):
     """`make_test(folder)`, with run() and summary(). Returns the code to exit with."""
     print(f"{name}: seed {seed} (SEED={seed} repeats its random choices)", flush=True)
+    faulthandler.dump_traceback_later(HANGS_S)
     folder = tempfile.mkdtemp(prefix=f"tidemark-{name}.")
     test = make_test(folder)
     try:

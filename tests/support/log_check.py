@@ -13,6 +13,7 @@ import re
 import subprocess
 
 from gateway import Failure, command_path, require, run
+from lost_offsets import TORN, VERIFIED, LostOffsets
 from mqtt_clients import LineReader, payload
 
 # Small, so that a round of load goes around the journal and rolls segments.
@@ -74,7 +75,7 @@ class Follower:
 class LogView:
     """What has been read of one partition so far; grows only."""
 
-    def __init__(self, topic, partition):
+    def __init__(self, topic, partition, lost):
         self.name = f"{topic}-{partition}"
         self.topic = topic
         self.partition = partition
@@ -82,8 +83,8 @@ class LogView:
         self.next_offset = 0
         self.records = 0
         self.duplicates = 0
-        self.gaps = {}  # offsets that the gateway has left out: first to end
         self.gaps_met = 0
+        self._lost = lost
 
     def take(self, now, when):
         """`now`: the whole partition. Checks it against what was seen; returns the new lines."""
@@ -97,11 +98,10 @@ class LogView:
         return new.splitlines()
 
     def take_offset(self, offset, where):
-        while offset != self.next_offset and self.next_offset in self.gaps:
-            self.next_offset = self.gaps[self.next_offset]
-            self.gaps_met += 1
-        require(offset == self.next_offset, f"offset {self.next_offset} was to come: {where}")
-        self.next_offset += 1
+        expected = self._lost.behind(self.name, self.next_offset)
+        self.gaps_met += expected > self.next_offset
+        require(offset == expected, f"offset {expected} was to come: {where}")
+        self.next_offset = offset + 1
 
 
 class LogCheck:
@@ -110,7 +110,8 @@ class LogCheck:
     def __init__(self, data, acknowledgements):
         self.data = data
         self.acknowledgements = acknowledgements
-        self.views = {p: LogView(*p) for p in PARTITIONS}
+        self.lost = LostOffsets()
+        self.views = {p: LogView(*p, self.lost) for p in PARTITIONS}
         self.last_found = collections.Counter()  # by stream: found up to here, without a hole
         # By stream: acknowledged before the log was last read. Nobody sends these again afterwards.
         self._settled = collections.Counter()
@@ -120,7 +121,7 @@ class LogCheck:
     def take_gateway_log(self, text):
         """What a gateway has said since its start: no damage, no error."""
         for line in text.splitlines():
-            if self._is_known_gap(line):
+            if self.lost.explain(line):
                 continue
             words = line.split(" ", 2)
             require(len(words) < 2 or words[1] not in ("error:", "critical:"), f"serve says: {line}")
@@ -139,30 +140,19 @@ class LogCheck:
         require(done.code in (0, 4), f"verify ends with {done.code}: {done.out.decode()}{done.err}")
         for line in done.out.decode().splitlines():
             require(not line.startswith("unreadable:"), f"verify says: {line}")
-            found = re.match(r"lost: ([^ ]+) offsets (\d+) to (\d+): (.*)$", line)
-            if not found or self._is_known_range(*found.group(1, 2, 3)):
-                require(found or not line.startswith("lost:"), f"verify says: {line}")
+            if not line.startswith("lost:") or self.lost.explain(line):
                 continue
-            require(found.group(4).endswith("is torn or damaged"), f"verify says: {line}")
+            found = VERIFIED.match(line)
+            require(found and found.group(4).endswith(TORN), f"verify says: {line}")
             view = self._view_of(found.group(1))
             first, end = int(found.group(2)), int(found.group(3)) + 1
             require(first >= view.next_offset, f"verify says: {line}, though it was read before")
-            view.gaps[first] = end
+            self.lost.add(view.name, first, end)
 
     def _view_of(self, name):
         view = next((view for view in self.views.values() if view.name == name), None)
         require(view is not None, f"there is no partition {name}")
         return view
-
-    def _is_known_range(self, name, first, last):
-        gaps, at = self._view_of(name).gaps, int(first)
-        while at in gaps and at <= int(last):
-            at = gaps[at]
-        return at == int(last) + 1
-
-    def _is_known_gap(self, line):
-        found = re.search(r"([^ ]+?):? offsets (\d+) to (\d+) are lost: ", line)
-        return found is not None and self._is_known_range(*found.groups())
 
     def verify(self, when):
         acknowledged = self.acknowledgements.snapshot()
@@ -178,7 +168,7 @@ class LogCheck:
 
     def _consume(self, topic, partition):
         done = run("consume", "--data", self.data, topic, "-p", str(partition), "-e", "-f", FORMAT)
-        told = [line for line in done.err.splitlines() if self._is_known_gap(line)]
+        told = [line for line in done.err.splitlines() if self.lost.explain(line)]
         require(done.code == (1 if told else 0), f"consume of {topic} ended with {done.code}: {done.err}")
         return done.out
 
