@@ -9,7 +9,7 @@ by `tidemark produce`; two of them, one after the other:
 
 All the time a watcher adds up the blocks that are really taken. In the middle the gateway is killed, once at a random
 moment and of the rejecting one once more when it is full, and goes on. Nothing that it says is an error, and `tidemark
-verify` finds nothing, but for the offsets of a commit that the kill has torn (a write to a tmpfs ends with the process).
+verify` finds nothing, but for the offsets of a commit that the kill has torn (a kill ends a write to a tmpfs, too).
 """
 
 import os
@@ -104,7 +104,7 @@ class Store:
 
     def check_log(self):
         for line in self.gateway.text().splitlines():
-            if self.killed and self.lost.take_torn(line):
+            if self.killed and (self.lost.explain(line) or self.lost.take_torn(line)):
                 continue
             require(" error: " not in line and " critical: " not in line, f"serve says: {line}")
 
@@ -176,9 +176,9 @@ class Store:
     def verify(self):
         done = run("verify", self.data)
         lines = done.out.decode().splitlines()
-        told = [line for line in lines if self.lost.explain(line)]
-        bad = [line for line in lines if line.startswith(("lost:", "unreadable:")) and line not in told]
-        require(done.code == (4 if told else 0) and not bad, f"verify ends with {done.code}: {bad} {done.err}")
+        findings = [line for line in lines if line.startswith(("fault:", "lost:", "unreadable:"))]
+        bad = [line for line in findings if not self.lost.explain(line)]
+        require(done.code == (4 if findings else 0) and not bad, f"verify ends with {done.code}: {bad} {done.err}")
 
     def finish(self):
         self.verify()

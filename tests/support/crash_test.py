@@ -12,7 +12,7 @@ from log_check import CONFIG, LogCheck
 from mqtt_clients import Acknowledgements
 
 SKIPPED = 77
-# Where a test stands then is told. ctest ends it soon after, without a word.
+# Where a test stands then is told. ctest ends it soon after, without a word; one with many ROUNDS goes on.
 HANGS_S = 840
 
 

@@ -24,8 +24,8 @@ class LostOffsets:
             offset += 1
         return offset
 
-    def cover(self, name, first, end):
-        return all(offset in self._offsets[name] for offset in range(first, end))
+    def within(self, name, first, end):
+        return {offset for offset in self._offsets[name] if first <= offset < end}
 
     def count(self):
         return sum(len(offsets) for offsets in self._offsets.values())
@@ -33,7 +33,10 @@ class LostOffsets:
     def explain(self, line):
         """Whether a line of `serve`, `consume` or `verify` tells of nothing else."""
         found = TOLD.search(line) or VERIFIED.match(line)
-        return found is not None and self.cover(found.group(1), int(found.group(2)), int(found.group(3)) + 1)
+        if found is None:
+            return False
+        first, end = int(found.group(2)), int(found.group(3)) + 1
+        return len(self.within(found.group(1), first, end)) == end - first
 
     def take_torn(self, line):
         """What `serve` says after a kill. Whether the line tells of a torn commit."""

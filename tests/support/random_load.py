@@ -133,7 +133,7 @@ class StreamsView:
         self.topic = topic
         self.first_offset = {}  # by partition
         self.next_offset = {}
-        self.gaps = []  # offsets that were left out: partition, first, end
+        self.gaps = collections.defaultdict(set)  # by partition, offsets that were left out
         self.last_found = collections.Counter()  # by stream
         self.found_twice = 0
         self.bytes = 0
@@ -146,8 +146,7 @@ class StreamsView:
         self.first_offset.setdefault(partition, offset)
         expected = self.next_offset.get(partition, offset)
         require(offset >= expected, f"{where}: offset {expected} was to come")
-        if offset > expected:
-            self.gaps.append((partition, expected, offset))
+        self.gaps[partition].update(range(expected, offset))
         self.next_offset[partition] = offset + 1
         stream, number, _ = value.split(b" ", 2)
         stream, number = stream.decode(), int(number)
@@ -160,10 +159,11 @@ class StreamsView:
         self.checksums[partition] = zlib.crc32(value, self.checksums.get(partition, 0))
 
     def check_gaps(self, lost):
-        """`lost`: what a gateway has told."""
-        for partition, first, end in self.gaps:
+        """What was left out is what a gateway has told as lost, `lost`, and no such offset was used again."""
+        for partition, first in self.first_offset.items():
             name = f"{self.topic}-{partition}"
-            require(lost.cover(name, first, end), f"{name}: offsets {first} to {end - 1} are missing")
+            told = lost.within(name, first, self.next_offset[partition])
+            require(self.gaps[partition] == told, f"{name}: left out were {self.gaps[partition]}, told as lost {told}")
 
 
 def read_topic(data, topic, lost):
@@ -209,9 +209,9 @@ class Follower:
         require(code is None, f"the follower of {self.view.topic} has ended with {code}: {self._said}")
 
     def end(self):
-        self._process.kill()
+        self._process.terminate()
+        self._process.wait(PATIENCE_S)
         self._thread.join()
-        self._process.wait()
         self._errors.join()
 
 
