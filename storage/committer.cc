@@ -81,7 +81,8 @@ bool Committer::Due() const {
     return true;
   if (dirty_.empty()) return false;
   return all_due_ || earliest_due_us_ <= context_.now_us ||
-         context_.unsubmitted_bytes >= std::min(kBufferedCommitBytes, journal_.max_frame_bytes());
+         context_.unsubmitted_bytes - context_.around_journal_bytes >=
+             std::min(kBufferedCommitBytes, journal_.max_frame_bytes());
 }
 
 int64_t Committer::next_due_us() const {
@@ -94,12 +95,19 @@ bool Committer::idle() const {
          log_starts_.empty() && !witness_wanted_;
 }
 
+// In the commit that is being gathered, for a frame.
+bool Committer::HasRoom(uint64_t record_bytes) {
+  const bool fits = journal_.Fits(1, record_bytes);
+  lacked_room_ = lacked_room_ || !fits;
+  return fits;
+}
+
 void Committer::MaybeStart() {
   blocked_ = false;
   if (in_flight() || !context_.health.ok() || !Due()) return;
   GatherAll();
   if (!journal_.gathered_any() && !(witness_wanted_ && journal_.HasRoomForWitness())) {
-    blocked_ = true;
+    blocked_ = lacked_room_ || witness_wanted_;
     return;
   }
   witness_wanted_ = false;
@@ -109,7 +117,8 @@ void Committer::MaybeStart() {
 }
 
 void Committer::GatherAll() {
-  while (!deletions_.empty() && journal_.Fits(1, 0)) {
+  lacked_room_ = false;
+  while (!deletions_.empty() && HasRoom(0)) {
     Journal::Frame frame;
     frame.entry.kind = FrameKind::topic_deleted;
     frame.entry.topic_id = deletions_.back();
@@ -137,19 +146,22 @@ void Committer::GatherAll() {
   std::erase_if(dirty_, [this](PartitionCore* partition) {
     const Run* last = partition->runs().empty() ? nullptr : partition->runs().back().get();
     if (last != nullptr && last->submitted_bytes() < last->size()) {
-      earliest_due_us_ = std::min(earliest_due_us_, partition->commit_due_us);
+      if (!partition->waits_for_flush)
+        earliest_due_us_ = std::min(earliest_due_us_, partition->commit_due_us);
       return false;
     }
     partition->dirty = PartitionCore::Dirty::no;
     return true;
   });
-  if (dirty_.empty()) all_due_ = false;
+  all_due_ = all_due_ && !std::all_of(dirty_.begin(), dirty_.end(), [](const auto* partition) {
+               return partition->waits_for_flush;
+             });
 }
 
 // A frame names the offsets that are given up, from the old log start to the new one.
 void Committer::GatherLogStarts() {
   std::erase_if(log_starts_, [this](PartitionCore* partition) {
-    if (!journal_.Fits(1, 0)) return false;
+    if (!HasRoom(0)) return false;
     partition->in_log_start_list = false;
     if (partition->deleted) return true;
     Journal::Frame frame;
@@ -166,7 +178,9 @@ void Committer::GatherLogStarts() {
 
 bool Committer::GatherPartition(PartitionCore& partition) {
   if (partition.deleted) return true;
+  partition.waits_for_flush = false;
   for (auto& run : partition.runs()) {
+    if (run->around_journal && PassesAround(partition, *run)) return true;
     if (run->with_worker()) {
       run->carry_wanted = false;
       continue;
@@ -178,9 +192,30 @@ bool Committer::GatherPartition(PartitionCore& partition) {
   return true;
 }
 
+// Whether a run that goes around the journal still does, so that nothing behind it is gathered. One
+// that takes records returns to the journal when it is due.
+bool Committer::PassesAround(PartitionCore& partition, Run& run) {
+  const bool due = all_due_ || partition.dirty == PartitionCore::Dirty::durable;
+  if (run.flows_around()) {
+    partition.waits_for_flush = true;
+    partition.due_behind_flush = partition.due_behind_flush || due;
+    flush_asked_ = flush_asked_ || due;
+    return true;
+  }
+  partition.commit_due_us = DueOf(partition, run);
+  if (!due && partition.commit_due_us > context_.now_us) return true;
+  partition.ReturnToJournal(run);
+  return false;
+}
+
+int64_t Committer::DueOf(const PartitionCore& partition, const Run& run) const {
+  return context_.MonotonicUsAt(run.appended().first_ms) +
+         partition.topic().config().flush_ms * 1000;
+}
+
 bool Committer::GatherRun(PartitionCore& partition, Run& run, bool from_start) {
   const uint32_t from = from_start ? 0 : run.submitted_bytes();
-  if (!journal_.Fits(1, run.size() - from)) return false;
+  if (!HasRoom(run.size() - from)) return false;
   const bool carried = from_start && run.submitted_bytes() > 0;
   Journal::Frame frame;
   frame.entry.kind = FrameKind::records;
@@ -220,13 +255,7 @@ void Committer::Complete(bool written) {
     PartitionCore& partition = *piece.partition;
     const bool was_needed_earlier = piece.from_start && piece.run->first_sequence() != 0;
     piece.run->SetDurable(piece.end_bytes, piece.end_offset, sequence_in_flight_, piece.from_start);
-    if (piece.end_offset > partition.durable_end_offset()) {
-      partition.set_durable_end_offset(piece.end_offset);
-      if (!partition.moved) {
-        partition.moved = true;
-        moved_.push_back(&partition.handle());
-      }
-    }
+    MoveDurableEnd(partition, piece.end_offset);
     if (piece.run->state() == Run::State::closed && piece.run->fully_durable())
       packable_.push_back(&partition);
     if (was_needed_earlier) carried_.push_back(&partition);
@@ -244,6 +273,51 @@ void Committer::Complete(bool written) {
   }
   log_starts_in_flight_.clear();
   last_commit_us_ = context_.now_us;
+}
+
+void Committer::MoveDurableEnd(PartitionCore& partition, int64_t end_offset) {
+  if (end_offset <= partition.durable_end_offset()) return;
+  partition.set_durable_end_offset(end_offset);
+  if (partition.moved) return;
+  partition.moved = true;
+  moved_.push_back(&partition.handle());
+}
+
+// --- Around the journal ---
+
+void Committer::MakeDue(PartitionCore& partition, int64_t due_us) {
+  partition.waits_for_flush = false;
+  partition.commit_due_us = due_us;
+  earliest_due_us_ = std::min(earliest_due_us_, due_us);
+}
+
+void Committer::HurryBefore(PartitionCore& partition, const Run& run) {
+  for (const auto& earlier : partition.runs()) {
+    if (earlier->flows_around() || earlier.get() == &run) return;
+    if (earlier->submitted_bytes() < earlier->size()) return MakeDue(partition, context_.now_us);
+  }
+}
+
+void Committer::TakeFlushedAround(PartitionCore& partition, int64_t end_offset) {
+  MoveDurableEnd(partition, end_offset);
+  if (partition.dirty == PartitionCore::Dirty::no) return;
+  const auto next =
+      std::find_if(partition.runs().begin(), partition.runs().end(),
+                   [](const auto& run) { return run->submitted_bytes() < run->size(); });
+  const bool due = std::exchange(partition.due_behind_flush, false);
+  if (next == partition.runs().end() || due) return MakeDue(partition, context_.now_us);
+  int64_t due_us = DueOf(partition, **next);
+  if (partition.dirty == PartitionCore::Dirty::durable)
+    due_us = std::min(due_us, partition.commit_due_us);
+  MakeDue(partition, due_us);
+}
+
+void Committer::ReturnToJournal(PartitionCore& partition) {
+  partition.due_behind_flush = false;
+  for (auto& run : partition.runs()) {
+    if (run->around_journal) partition.ReturnToJournal(*run);
+  }
+  if (partition.dirty != PartitionCore::Dirty::no) MakeDue(partition, context_.now_us);
 }
 
 void Committer::TakeMoved(std::vector<Partition*>* moved) {

@@ -35,7 +35,18 @@ class Committer {
   void Forget(PartitionCore& partition);
   // Deletions that have become durable since the last call.
   std::vector<base::Uuid> TakeDurableDeletions();
-  // A closed run of `partition` is wholly durable.
+  // What stands before `run` of `partition`, which goes around the journal, is due now: nothing of
+  // the run is packed before that is durable.
+  void HurryBefore(PartitionCore& partition, const Run& run);
+  // What went around the journal is durable up to `end_offset`; what waited for it is due at its
+  // time.
+  void TakeFlushedAround(PartitionCore& partition, int64_t end_offset);
+  // Nothing of `partition` goes around the journal any more: its runs are due.
+  void ReturnToJournal(PartitionCore& partition);
+  // Something due stands behind runs that go around the journal, since FlushComes() was called.
+  bool flush_asked() const { return flush_asked_; }
+  void FlushComes() { flush_asked_ = false; }
+  // A closed run of `partition` can be packed.
   void NotePackable(PartitionCore& partition) { packable_.push_back(&partition); }
   // Whether the journal takes `bytes` more before it is full.
   bool HasJournalRoom(uint64_t bytes) const;
@@ -81,10 +92,15 @@ class Committer {
     bool from_start = false;
   };
   bool Due() const;
+  bool HasRoom(uint64_t record_bytes);
+  int64_t DueOf(const PartitionCore& partition, const Run& run) const;
   void GatherAll();
   void GatherLogStarts();
   // False: the commit is full.
   bool GatherPartition(PartitionCore& partition);
+  bool PassesAround(PartitionCore& partition, Run& run);
+  void MoveDurableEnd(PartitionCore& partition, int64_t end_offset);
+  void MakeDue(PartitionCore& partition, int64_t due_us);
   bool GatherRun(PartitionCore& partition, Run& run, bool from_start);
   static void OnWritten(io::Operation* operation);
   void Complete(bool written);
@@ -106,6 +122,8 @@ class Committer {
   bool all_due_ = false;
   bool witness_wanted_ = false;
   bool blocked_ = false;
+  bool lacked_room_ = false;  // while the last commit was gathered
+  bool flush_asked_ = false;
 
   std::vector<Partition*> moved_;
   std::vector<PartitionCore*> carried_;

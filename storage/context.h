@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -84,6 +85,16 @@ struct Context {
   size_t reads_in_flight = 0;  // readers' operations that the loop has
   OpenSegments open_segments;
   uint64_t unsubmitted_bytes = 0;  // appended, not handed to a commit yet
+  // Of them, what is on its way around the journal. It may have to go back to it, so that it is
+  // admitted as if it went there.
+  uint64_t around_journal_bytes = 0;
+  std::optional<int64_t> last_durable_append_us;
+  // Whether who appended a durable record then, if ever, is one of those that do.
+  bool AppendsDurably(const std::optional<int64_t>& last_us) const {
+    constexpr int64_t kNoDurableAppendUs = 10'000'000;
+    return last_us && now_us - *last_us < kNoDurableAppendUs;
+  }
+  size_t checkpointed_partitions = 0;  // of which the last checkpoint tells
   // Whether old segments can be given up, or are just being, for an append that has no room: of
   // that topic, or of any (nullptr).
   std::function<bool(const TopicCore* only)> can_make_room = [](const TopicCore*) { return false; };
@@ -94,6 +105,10 @@ struct Context {
   int64_t engine_clock_origin_us = 0;
   int64_t EngineClockMs() const {
     return engine_clock_base_ms + (now_us - engine_clock_origin_us) / 1000;
+  }
+  // Of this opening.
+  int64_t MonotonicUsAt(int64_t engine_clock_ms) const {
+    return engine_clock_origin_us + (engine_clock_ms - engine_clock_base_ms) * 1000;
   }
 
   void RefreshNow() { now_us = environment.clock.MonotonicUs(); }

@@ -250,7 +250,7 @@ bool EngineCore::TakeIn() {
 int64_t EngineCore::WaitFor(int64_t max_wait_us) const {
   if (!context_.health.ok()) return max_wait_us;
   int64_t due_us = committer_->next_due_us();
-  if (packer_->idle()) due_us = std::min(due_us, packer_->retry_at_us());
+  if (!deletions_ready()) due_us = std::min(due_us, packer_->next_due_us());
   if (deletions_wait()) due_us = std::min(due_us, retry_deletions_at_us_);
   if (retention_ && !deletions_ready()) due_us = std::min(due_us, retention_->next_due_us());
   if (compaction_ && !deletions_ready()) due_us = std::min(due_us, compaction_->next_due_us());

@@ -9,13 +9,17 @@ namespace tidemark::storage {
 namespace {
 
 // Unflushed segment bytes are bounded. A flush has costs of its own, so that it is for some times
-// what is on its way already, unless the runs that wait for it hold their share of the memory, or
-// of the journal.
+// what is on its way already, and for more where no commit waits behind it, unless the runs that
+// wait for it hold their share of the memory, or of the journal.
 constexpr uint64_t kLeastFlushBytes = kWritebackBytes;
 constexpr uint64_t kMostFlushBytes = 4 * kWritebackBytes;
+constexpr uint64_t kMostFlushBytesInBulk = 8 * kWritebackBytes;
 constexpr uint64_t kUnflushedShare = 8;
 // From so many files on, one syncfs is cheaper than flushing them one by one.
 constexpr size_t kFlushAllFiles = 64;
+// What goes around the journal is flushed so much of flush.ms after it was written, at the latest:
+// long enough for a flush, with a checkpoint behind it, to be for much.
+constexpr int64_t kFlushShare = 16;
 
 }  // namespace
 
@@ -26,10 +30,14 @@ struct Packer::FlushWork {
 
 bool Packer::FlushIsDue() const {
   if (unflushed_.empty()) return false;
-  if (unflushed_.size() >= kMostUnflushedPartitions) return true;
+  if (unflushed_.size() >= kMostUnflushedPartitions || flush_due_us_ <= context_.now_us)
+    return true;
   const uint64_t room = std::min(context_.options.memory_bytes, journal_.ring_bytes());
+  const uint64_t most_bytes = context_.AppendsDurably(context_.last_durable_append_us)
+                                  ? kMostFlushBytes
+                                  : kMostFlushBytesInBulk;
   const bool large =
-      unflushed_bytes_ >= kMostFlushBytes || unflushed_run_bytes_ * kUnflushedShare >= room;
+      unflushed_bytes_ >= most_bytes || unflushed_run_bytes_ * kUnflushedShare >= room;
   if (large && unflushed_bytes_ >= kLeastFlushBytes) return true;
   // Nothing more to pack for now, and somebody waits for what is written.
   const bool memory_waits = context_.tail_memory_bytes * 4 > context_.options.memory_bytes;
@@ -42,6 +50,7 @@ void Packer::StartFlush() {
   auto work = std::make_shared<FlushWork>();
   work->partitions.swap(unflushed_);
   unflushed_bytes_ = unflushed_run_bytes_ = written_back_bytes_ = 0;
+  flush_due_us_ = INT64_MAX;
   context_.environment.worker.Submit(
       [this, work] {
         // Afterwards each file's own flush finds nothing left to write.
@@ -63,17 +72,31 @@ void Packer::FinishFlush(FlushWork& work) {
     context_.Stop(work.status.error());
     return;
   }
-  for (PartitionCore* partition : work.partitions) TakeFlushed(*partition);
+  TakeAllFlushed(std::move(work.partitions));
+}
+
+// What went around the journal is durable once a checkpoint knows of it. Until then nobody else
+// may: neither readers nor retention.
+void Packer::TakeAllFlushed(std::vector<PartitionCore*> partitions) {
+  const auto went_around = [](const PartitionCore* partition) {
+    return std::any_of(partition->runs().begin(), partition->runs().end(), [](const auto& run) {
+      return run->state() == Run::State::packed && run->around_journal;
+    });
+  };
+  if (std::any_of(partitions.begin(), partitions.end(), went_around))
+    return StartCheckpoint(std::move(partitions));
+  for (PartitionCore* partition : partitions) TakeFlushed(*partition);
+}
+
+int64_t Packer::FlushDueOf(const PartitionCore& partition) const {
+  if (partition.due_behind_flush) return context_.now_us;
+  return context_.now_us + partition.topic().config().flush_ms * 1000 / kFlushShare;
 }
 
 // Its writer has flushed all that it has written.
 void Packer::TakeFlushed(PartitionCore& partition) {
   partition.writer_dirty = false;
-  int64_t packed_end = partition.packed_end_offset();
-  for (const auto& run : partition.runs()) {
-    if (run->state() != Run::State::packed) break;
-    packed_end = run->next_offset();
-  }
+  const int64_t packed_end = partition.PackedRunsEnd();
   partition.SetFlushed(partition.writer->active_base_offset(), partition.writer->flushed_bytes(),
                        packed_end);
   partition.DropPackedBelow(packed_end);
@@ -94,6 +117,7 @@ void Packer::RetryLater(PartitionCore& partition, const Error& cause) {
       partition.ReserveSpace(PartitionCore::ReservedFor(*run));
     if (run->with_worker()) run->set_state(Run::State::closed);
   }
+  committer_.ReturnToJournal(partition);
   const int64_t active = partition.active_base_offset();
   Status reset = ResetToFlushed(context_.environment.files, partition.folder(), active,
                                 /*cut_active=*/partition.segments().contains(active),

@@ -158,7 +158,7 @@ bool Packer::StartPack() {
     bool more = false;
     for (auto& run : partition.runs()) {
       if (run->with_worker()) continue;
-      if (run->state() != Run::State::closed || !run->fully_durable() || run->in_flight) break;
+      if (!run->packable()) break;
       more = bytes >= kPackBytes;
       if (more) break;
       run->set_state(Run::State::packing);
@@ -269,6 +269,8 @@ void Packer::FinishPackItem(PackItem& item) {
                           written + PartitionCore::kIndexBytesPerRun);
     unflushed_bytes_ += written;
     unflushed_run_bytes_ += item.runs[i]->size();
+    if (item.runs[i]->around_journal)
+      flush_due_us_ = std::min(flush_due_us_, FlushDueOf(partition));
   }
   if (!partition.writer_dirty) {
     partition.writer_dirty = true;
@@ -326,7 +328,7 @@ void Packer::FinishRoll(RollWork& work) {
   partition.SettleSpace(0, kSegmentSlackBytes);
   partition.unflushed_segments[work.next_offset] = {};
   partition.active_begin_ms.reset();
-  TakeFlushed(partition);
+  TakeAllFlushed({&partition});
 }
 
 }  // namespace tidemark::storage

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
@@ -34,6 +35,10 @@ Packer::Packer(Context& context, Journal& journal, Committer& committer, const T
 void Packer::Advance() {
   for (PartitionCore* partition : committer_.TakePackable()) Enqueue(*partition);
   for (PartitionCore* partition : committer_.TakeCarried()) CheckReclaimed(*partition);
+  if (committer_.flush_asked()) {
+    committer_.FlushComes();
+    flush_due_us_ = context_.now_us;
+  }
   if (job_ != Job::none || !context_.health.ok()) return;
   if (retry_at_us_ <= context_.now_us) retry_at_us_ = INT64_MAX;
   const bool may_pack = retry_at_us_ == INT64_MAX;
@@ -49,7 +54,16 @@ void Packer::Advance() {
   }
   if (may_pack && StartPack()) return;
   if (may_pack && StartRoll()) return;
-  if (checkpoint_wanted_ && checkpoints_allowed_) StartCheckpoint();
+  if (checkpoint_wanted_ && checkpoints_allowed_) {
+    checkpoint_wanted_ = false;
+    StartCheckpoint({});
+  }
+}
+
+int64_t Packer::next_due_us() const {
+  if (job_ != Job::none) return INT64_MAX;
+  if (unflushed_.empty()) return retry_at_us_;
+  return std::min(retry_at_us_, committer_.flush_asked() ? context_.now_us : flush_due_us_);
 }
 
 void Packer::Enqueue(PartitionCore& partition) {
@@ -62,7 +76,7 @@ void Packer::PackSoon(PartitionCore& partition) {
   if (committer_.blocked()) partition.SplitUndurableRuns();
   partition.CloseOpenRun();
   for (const auto& run : partition.runs()) {
-    if (run->state() == Run::State::closed && run->fully_durable()) {
+    if (run->packable()) {
       Enqueue(partition);
       return;
     }
@@ -200,7 +214,8 @@ void Packer::Forget(PartitionCore& partition) {
 
 // --- Checkpoints ---
 
-CheckpointEntry Packer::EntryFor(const PartitionCore& partition) const {
+// `flushed`: as it will be once TakeFlushed() has taken what its writer has flushed.
+CheckpointEntry Packer::EntryFor(const PartitionCore& partition, bool flushed) const {
   CheckpointEntry entry;
   entry.topic_id = partition.topic().description().id;
   entry.partition = partition.index();
@@ -209,12 +224,19 @@ CheckpointEntry Packer::EntryFor(const PartitionCore& partition) const {
   entry.packed_end_offset = partition.packed_end_offset();
   entry.active_base_offset = partition.active_base_offset();
   entry.active_flushed_bytes = partition.active_flushed_bytes();
+  if (flushed) {
+    entry.packed_end_offset = partition.PackedRunsEnd();
+    entry.durable_end_offset = std::max(entry.durable_end_offset, entry.packed_end_offset);
+    entry.active_base_offset = partition.writer->active_base_offset();
+    entry.active_flushed_bytes = partition.writer->flushed_bytes();
+  }
   entry.first_needed_sequence =
       partition.first_needed_sequence().value_or(journal_.durable_sequence() + 1);
   return entry;
 }
 
-Checkpoint Packer::BuildCheckpoint(bool clean) const {
+Checkpoint Packer::BuildCheckpoint(bool clean, const std::vector<PartitionCore*>& flushed) const {
+  const std::set<const PartitionCore*> just_flushed(flushed.begin(), flushed.end());
   Checkpoint checkpoint;
   checkpoint.clean = clean;
   checkpoint.engine_clock_ms = context_.EngineClockMs();
@@ -223,7 +245,7 @@ Checkpoint Packer::BuildCheckpoint(bool clean) const {
   for (const auto& topic : topics_) {
     if (topic->gone) continue;  // one that is only being deleted keeps its entries
     for (const auto& partition : topic->partitions()) {
-      checkpoint.entries.push_back(EntryFor(*partition));
+      checkpoint.entries.push_back(EntryFor(*partition, just_flushed.contains(partition.get())));
       start = std::min(start, checkpoint.entries.back().first_needed_sequence);
     }
   }
@@ -232,6 +254,7 @@ Checkpoint Packer::BuildCheckpoint(bool clean) const {
 }
 
 void Packer::NoteCheckpointed(const Checkpoint& checkpoint) {
+  context_.checkpointed_partitions = checkpoint.entries.size();
   std::map<std::pair<base::Uuid, int32_t>, int64_t> active_bases;
   for (const CheckpointEntry& entry : checkpoint.entries)
     active_bases[{entry.topic_id, entry.partition}] = entry.active_base_offset;
@@ -241,20 +264,24 @@ void Packer::NoteCheckpointed(const Checkpoint& checkpoint) {
   });
 }
 
-void Packer::StartCheckpoint() {
+// Of what the writers of `flushed` have flushed, too.
+void Packer::StartCheckpoint(std::vector<PartitionCore*> flushed) {
   job_ = Job::checkpoint;
-  checkpoint_wanted_ = false;
-  auto checkpoint = std::make_shared<Checkpoint>(BuildCheckpoint(/*clean=*/false));
+  auto checkpoint = std::make_shared<Checkpoint>(BuildCheckpoint(/*clean=*/false, flushed));
   auto status = std::make_shared<Status>();
   context_.environment.worker.Submit(
       [this, checkpoint, status] { *status = journal_.WriteCheckpoint(*checkpoint); },
-      [this, checkpoint, status] {
+      [this, checkpoint, status, flushed = std::move(flushed)] {
         job_ = Job::none;
         if (!status->ok()) {
           context_.Stop(status->error());
           return;
         }
         ++context_.stats.checkpoints;
+        for (PartitionCore* partition : flushed) {
+          partition->TakeCheckpointed(partition->PackedRunsEnd());
+          TakeFlushed(*partition);
+        }
         NoteCheckpointed(*checkpoint);
         journal_.Release(*checkpoint);
       });
@@ -262,7 +289,7 @@ void Packer::StartCheckpoint() {
 
 Status Packer::WriteCheckpointNow(bool clean) {
   TIDEMARK_CHECK(job_ == Job::none);
-  const Checkpoint checkpoint = BuildCheckpoint(clean);
+  const Checkpoint checkpoint = BuildCheckpoint(clean, {});
   if (Status written = journal_.WriteCheckpoint(checkpoint); !written) {
     context_.Stop(written.error());
     return written;

@@ -39,9 +39,9 @@ class Packer {
   // Takes in what has become durable, and gives the worker its next piece if it has none. Every
   // turn.
   void Advance();
-  // Whether packing must wait until then (the disk is full); INT64_MAX: no.
-  int64_t retry_at_us() const { return retry_at_us_; }
   void TryAgain() { retry_at_us_ = INT64_MAX; }
+  // When Advance() has to be called at the latest; INT64_MAX: not by itself.
+  int64_t next_due_us() const;
   bool waits_for_room() const { return job_ == Job::none && retry_at_us_ != INT64_MAX; }
 
   // Everything durable shall be packed and flushed. Done when drained().
@@ -102,16 +102,18 @@ class Packer {
   void PackOnWorker(PackItem& item);
   void FinishPackItem(PackItem& item);
   void RetryLater(PartitionCore& partition, const Error& cause);
+  int64_t FlushDueOf(const PartitionCore& partition) const;
   void StartFlush();
   void FinishFlush(FlushWork& work);
   static bool HasToRoll(const PartitionCore* partition);
   bool StartRoll();
   void FinishRoll(RollWork& work);
   bool TakeWritten(PartitionCore& partition, const Status& status, const std::string& warning);
+  void TakeAllFlushed(std::vector<PartitionCore*> partitions);
   void TakeFlushed(PartitionCore& partition);
-  void StartCheckpoint();
-  CheckpointEntry EntryFor(const PartitionCore& partition) const;
-  Checkpoint BuildCheckpoint(bool clean) const;
+  void StartCheckpoint(std::vector<PartitionCore*> flushed);
+  CheckpointEntry EntryFor(const PartitionCore& partition, bool flushed) const;
+  Checkpoint BuildCheckpoint(bool clean, const std::vector<PartitionCore*>& flushed) const;
   void NoteCheckpointed(const Checkpoint& checkpoint);
 
   Context& context_;
@@ -129,6 +131,7 @@ class Packer {
   uint64_t unflushed_bytes_ = 0;
   uint64_t unflushed_run_bytes_ = 0;  // what they were packed from
   uint64_t written_back_bytes_ = 0;   // of them, on their way to the disk
+  int64_t flush_due_us_ = INT64_MAX;  // for those of them that go around the journal
   bool reclaiming_ = false;
   uint64_t reclaim_target_ = 0;  // the sequence from which on commits stay
   size_t reclaim_pending_ = 0;   // partitions that still need an older one

@@ -48,7 +48,10 @@ void PartitionCore::CloseOpenRun() {
   if (runs_.empty() || runs_.back()->state() != Run::State::open) return;
   Run& run = *runs_.back();
   run.set_state(Run::State::closed);
-  if (run.fully_durable()) committer_.NotePackable(*this);
+  filled_at_once_ = run.is_nearly_full() && IsWithinBulkShare(run);
+  if (run.around_journal && !run.is_nearly_full()) ReturnToJournal(run);
+  if (run.around_journal) committer_.HurryBefore(*this, run);
+  if (run.packable()) committer_.NotePackable(*this);
 }
 
 void PartitionCore::Restore(int64_t log_start, int64_t packed_end, int64_t active_base,
@@ -205,6 +208,15 @@ std::optional<uint64_t> PartitionCore::first_needed_sequence() const {
   return needed;
 }
 
+int64_t PartitionCore::PackedRunsEnd() const {
+  int64_t end = packed_end_offset_;
+  for (const auto& run : runs_) {
+    if (run->state() != Run::State::packed) break;
+    end = run->next_offset();
+  }
+  return end;
+}
+
 void PartitionCore::DropPackedBelow(int64_t offset) {
   while (!runs_.empty() && runs_.front()->state() == Run::State::packed &&
          runs_.front()->next_offset() <= offset) {
@@ -233,6 +245,7 @@ void PartitionCore::SetLogStart(int64_t offset) {
 void PartitionCore::ForgetRun(const Run& run) {
   context_.tail_memory_bytes -= run.memory_bytes();
   context_.unsubmitted_bytes -= run.size() - run.submitted_bytes();
+  if (run.around_journal) context_.around_journal_bytes -= run.size();
   SettleSpace(ReservedFor(run), 0);
 }
 

@@ -89,6 +89,8 @@ class PartitionCore {
   uint64_t unpacked_bytes() const;
   // The oldest commit that this partition still needs; nullopt: none.
   std::optional<uint64_t> first_needed_sequence() const;
+  // The end of the runs whose batches are written.
+  int64_t PackedRunsEnd() const;
   // Drops runs whose batches are flushed up to `offset`.
   void DropPackedBelow(int64_t offset);
   // What the space ledgers have set aside for a run.
@@ -100,6 +102,14 @@ class PartitionCore {
   // What a batch's entries in both indexes take at most, the final one at a roll included.
   static constexpr uint64_t kIndexBytesPerRun =
       index::kOffsetEntryBytes + 2 * index::kTimeEntryBytes;
+
+  // --- Around the journal ---
+  // What fills run after run, all of it buffered, is packed and flushed well within flush.ms: in
+  // the journal it would only be written twice. `run`, which is not with the worker, goes by the
+  // journal after all.
+  void ReturnToJournal(Run& run);
+  // A checkpoint knows of all batches below `packed_end`: their runs are durable.
+  void TakeCheckpointed(int64_t packed_end);
 
   // --- Segments, as far as they are flushed ---
   SegmentMap& segments() { return segments_; }
@@ -116,8 +126,11 @@ class PartitionCore {
   // --- What the committer and the packer keep here ---
   enum class Dirty : uint8_t { no, buffered, durable };
   Dirty dirty = Dirty::no;
-  int64_t commit_due_us = 0;     // when it is to be in a commit at the latest
-  int64_t log_start_target = 0;  // in the next commit, if it lies above the log start
+  int64_t commit_due_us = 0;  // when it is to be in a commit at the latest
+  // Next for a commit is what stands behind runs that go around the journal: it waits for these.
+  bool waits_for_flush = false;
+  bool due_behind_flush = false;  // and is due
+  int64_t log_start_target = 0;   // in the next commit, if it lies above the log start
   bool in_log_start_list = false;
   bool in_carry_list = false;  // some of its runs go into the next commits once more
   bool reclaiming = false;     // the packer waits for this partition
@@ -156,6 +169,8 @@ class PartitionCore {
   Status CheckSpace(uint64_t bytes) const;
   bool StampsArrival() const;
   bool BelievesTimestamp(int64_t timestamp_ms) const;
+  bool GoesAroundJournal(Durability durability) const;
+  bool IsWithinBulkShare(const Run& run) const;
   Result<int64_t> AppendAtArrival(const Record& record, Durability durability);
   int64_t RunTimestamp(int64_t now_ms) const;
   static std::unique_ptr<Run> ReencodeRest(const Run& run, const Run& rest);
@@ -180,6 +195,8 @@ class PartitionCore {
   int64_t active_base_offset_ = -1;
   uint64_t active_flushed_bytes_ = 0;
   int64_t packed_end_offset_ = 0;
+  bool filled_at_once_ = false;  // the last run that was closed
+  std::optional<int64_t> last_durable_append_us_;
 };
 
 class TopicCore {

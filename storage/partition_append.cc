@@ -11,6 +11,14 @@ namespace {
 constexpr int64_t kAppendTimeStepMs = 1000;
 // A record's own framing at most: varints and attributes.
 constexpr size_t kMaxRecordFramingBytes = 64;
+// Of flush.ms, within what part a run must have become full, and the oldest one that goes around
+// the journal may be not durable yet, for the next to go there, too. The rest is left for packing
+// and flushing.
+constexpr int64_t kBulkShare = 4;
+// A shorter flush.ms may be less than the flush of a segment takes.
+constexpr int64_t kLeastFlushMsAround = 200;
+// For so many partitions a checkpoint, which is written twice, takes a quarter of what a run does.
+constexpr size_t kMostPartitionsAround = 256;
 
 }  // namespace
 
@@ -118,7 +126,10 @@ Result<int64_t> PartitionCore::Append(const Record& record, Durability durabilit
   Run* run = runs_.empty() ? nullptr : runs_.back().get();
   size_t encoded = run != nullptr ? run->EncodedBytes(record, offset, timestamp_ms) : 0;
   if (run == nullptr || !run->Takes(frame, offset, encoded)) {
+    CloseOpenRun();
+    const bool around = GoesAroundJournal(durability);
     run = &OpenRun(frame);
+    run->around_journal = around;
     encoded = run->EncodedBytes(record, offset, timestamp_ms);
   }
   const size_t memory_before = run->memory_bytes();
@@ -128,11 +139,54 @@ Result<int64_t> PartitionCore::Append(const Record& record, Durability durabilit
   AccountMemory(*run, memory_before);
   ReserveSpace(encoded);
   context_.unsubmitted_bytes += encoded;
+  if (durability == Durability::durable)
+    context_.last_durable_append_us = last_durable_append_us_ = context_.now_us;
+  if (run->around_journal) {
+    context_.around_journal_bytes += encoded;
+    if (durability == Durability::durable) ReturnToJournal(*run);
+  }
   ++context_.stats.records_appended;
   context_.stats.encoded_bytes += encoded;
   ++end_offset_;
+  if (run->size() >= kRunBytes) CloseOpenRun();
   committer_.MarkDirty(*this, durability);
   return offset;
+}
+
+bool PartitionCore::IsWithinBulkShare(const Run& run) const {
+  const int64_t age_ms = context_.EngineClockMs() - run.appended().first_ms;
+  return age_ms <= topic_.config().flush_ms / kBulkShare;
+}
+
+bool PartitionCore::GoesAroundJournal(Durability durability) const {
+  if (durability == Durability::durable || dirty == Dirty::durable || !filled_at_once_)
+    return false;
+  if (topic_.config().flush_ms < kLeastFlushMsAround ||
+      context_.checkpointed_partitions > kMostPartitionsAround)
+    return false;
+  // A durable record behind what goes around the journal would wait for a flush of the segment.
+  if (context_.AppendsDurably(last_durable_append_us_)) return false;
+  const auto oldest =
+      std::find_if(runs_.begin(), runs_.end(), [](const auto& run) { return run->flows_around(); });
+  return oldest == runs_.end() || IsWithinBulkShare(**oldest);
+}
+
+void PartitionCore::ReturnToJournal(Run& run) {
+  run.around_journal = false;
+  context_.around_journal_bytes -= run.size();
+}
+
+void PartitionCore::TakeCheckpointed(int64_t packed_end) {
+  for (auto& run : runs_) {
+    if (run->state() != Run::State::packed || run->next_offset() > packed_end) break;
+    if (!run->around_journal) continue;
+    ReturnToJournal(*run);
+    context_.unsubmitted_bytes -= run->size();
+    context_.stats.around_journal_bytes += run->size();
+    run->SetSubmitted();
+    run->SetDurable(run->size(), run->next_offset(), 0, /*from_start=*/false);
+  }
+  committer_.TakeFlushedAround(*this, packed_end);
 }
 
 // A run under LogAppendTime has one timestamp, Kafka's readers being shown the batch's: that of its

@@ -8,6 +8,9 @@
 // What lies below `submitted` has been handed to a commit, what lies below `durable` is in a commit
 // that is complete. Carrying a run forward hands it to a commit once more from 0; `durable` stays
 // where it is.
+//
+// A run that goes around the journal is handed to no commit: it is packed as soon as it is closed,
+// and becomes durable as a whole, with the checkpoint that knows of its batch.
 #pragma once
 
 #include <cstdint>
@@ -73,6 +76,11 @@ class Run {
   std::span<std::byte> batch() { return {memory_.get(), at(size_)}; }
   // It will become full, as far as one can tell: so that it need not grow to that step by step.
   void ExpectFull() { Grow(kRunBytes); }
+  // Nothing of it was handed to a commit, and nothing will be for now.
+  bool flows_around() const { return around_journal && state_ != State::open; }
+  bool packable() const {
+    return state_ == State::closed && !in_flight && (fully_durable() || around_journal);
+  }
   bool is_nearly_full() const { return size_ >= kRunBytes / 4 * 3; }
 
   uint32_t submitted_bytes() const { return submitted_bytes_; }
@@ -95,6 +103,10 @@ class Run {
   void set_state(State state) { state_ = state; }
   // Nobody but the core's thread and the journal has a part in it.
   bool with_worker() const { return state_ == State::packing || state_ == State::packed; }
+
+  // Whether it goes around the journal (PartitionCore decides). Once it is closed the worker may
+  // have it before it is durable.
+  bool around_journal = false;
 
   // The committer's: this run is to be carried forward; a commit with a piece of it is in flight.
   bool carry_wanted = false;

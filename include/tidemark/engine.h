@@ -185,6 +185,7 @@ struct EngineStats {
   uint64_t commits = 0;
   uint64_t journal_bytes_written = 0;  // padding, carried frames and checkpoints included
   uint64_t carried_bytes = 0;
+  uint64_t around_journal_bytes = 0;   // of encoded_bytes, made durable by their segments alone
   uint64_t segment_bytes_written = 0;  // .log, .index and .timeindex
   uint64_t segments_removed = 0;       // by retention
   uint64_t checkpoints = 0;

@@ -167,6 +167,7 @@ int Soak(const Arguments& arguments) {
     sum.records += outcome.records;
     sum.checkpoints += outcome.checkpoints;
     sum.segments_compacted += outcome.segments_compacted;
+    sum.around_journal_bytes += outcome.around_journal_bytes;
     for (const auto& [kind, count] : outcome.trouble) sum.trouble[kind] += count;
   }
   seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -174,7 +175,8 @@ int Soak(const Arguments& arguments) {
   std::string text = number(runs) + " runs from seed " + number(arguments.first) + ": " +
                      number(sum.crash_points) + " crash points, " + number(sum.openings) +
                      " openings, " + number(sum.records) + " records, " + number(sum.checkpoints) +
-                     " checkpoints, " + number(sum.segments_compacted) + " compacted segments";
+                     " checkpoints, " + number(sum.segments_compacted) + " compacted segments, " +
+                     number(sum.around_journal_bytes >> 10) + " KiB around the journal";
   for (const auto& [kind, count] : sum.trouble) text += ", " + number(count) + " " + kind;
   std::printf("%s in %.1f s: %.0f crash points and %.0f runs a minute; nothing was broken\n",
               text.c_str(), seconds, static_cast<double>(sum.crash_points) / seconds * 60,

@@ -131,13 +131,15 @@ void Simulation::AppendSome(uint64_t count, uint64_t most_bytes) {
   }
 }
 
-bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
+bool Simulation::AppendOne(const Target& target, uint64_t most_bytes,
+                           std::optional<Durability> wanted) {
   const uint64_t number = model_.next_number++;
   OwnRecord record =
       MakeRecord(world_.random, number, world_.random.Skewed(most_bytes), RandomTimestamp());
   // Few keys, so that most records have a later one; the offset tells them apart.
   if (compacts_) record.key = "key-" + std::to_string(trouble_.Below(7));
-  const Durability durability = world_.random.OneIn(3) ? Durability::buffered : Durability::durable;
+  const Durability durability =
+      wanted.value_or(world_.random.OneIn(3) ? Durability::buffered : Durability::durable);
   const int64_t began_us = world_.clock.MonotonicUs();
   const bool may_be_full = tight() || target.topic->config().topic_bytes >= 0;
   for (int turn = 0; serves(); ++turn) {
@@ -172,6 +174,25 @@ bool Simulation::AppendOne(const Target& target, uint64_t most_bytes) {
     PollOnce(kLongTurnUs);
   }
   return false;
+}
+
+// Run after run of buffered records, no durable one among them nor lately: around the journal.
+void Simulation::AppendInBulk(Random random) {
+  constexpr int64_t kQuietUs = 10'000'000;
+  const auto target = Pick();
+  if (!target) return CreateTopic();
+  Tell("append in bulk to " + target->name + " from " + std::to_string(target->expected->end()) +
+       " on");
+  const int64_t until_us = world_.clock.MonotonicUs() + kQuietUs;
+  while (serves() && engine_->health().ok() && world_.clock.MonotonicUs() < until_us)
+    PollOnce(until_us - world_.clock.MonotonicUs());
+  if (serves() && random.OneIn(2))
+    world_.disk.DieIn(1 + random.Skewed(300), random.OneIn(3) ? Death::kill : Death::power_cut);
+  for (uint64_t left = 1 + random.Below(60); left > 0 && serves(); --left) {
+    const bool durable = random.OneIn(40);
+    if (!AppendOne(*target, 60'000, durable ? Durability::durable : Durability::buffered)) return;
+    if (random.OneIn(4) && serves()) PollOnce(static_cast<int64_t>(random.Skewed(20'000)));
+  }
 }
 
 // All that was appended becomes durable, if only one waits long enough.

@@ -105,6 +105,7 @@ bool Simulation::Step(uint64_t number) {
   step_ = number;
   world_.Reseed(DeriveSeed(seed_, 1000 + number));
   trouble_ = Random(DeriveSeed(seed_, 1'000'000 + number));
+  Random bulk(DeriveSeed(seed_, 4'000'000 + number));
   if (damage_allowed_ && trouble_.OneIn(8))
     world_.disk.ArmWrongRead(trouble_.Skewed(10), trouble_.Next());
   if (commits_cursors_) {
@@ -120,6 +121,8 @@ bool Simulation::Step(uint64_t number) {
   } else if ((gives_up_ || options_.store_bytes != 0) &&
              Random(DeriveSeed(seed_, 3'000'000 + number)).OneIn(32)) {
     FillBudget();
+  } else if (bulk.OneIn(24)) {
+    AppendInBulk(bulk);
   } else if (gives_up_ && trouble_.OneIn(48)) {
     AddPartitions();
   } else if (compacts_ && trouble_.OneIn(8)) {
@@ -179,6 +182,7 @@ void Simulation::Crash(Death death) {
     outcome_.segments_removed += engine_->stats().segments_removed;
     outcome_.segments_compacted += engine_->stats().segments_compacted;
     outcome_.scrubbed_bytes += engine_->stats().scrubbed_bytes;
+    outcome_.around_journal_bytes += engine_->stats().around_journal_bytes;
   }
   followers_.clear();
   cursor_commits_.clear();

@@ -32,6 +32,7 @@ struct Outcome {
   uint64_t scrubbed_bytes = 0;
   uint64_t segments_removed = 0;
   uint64_t segments_compacted = 0;
+  uint64_t around_journal_bytes = 0;
   uint64_t cursor_commits = 0;              // acknowledged
   uint64_t appends_without_room = 0;        // refused for that
   std::map<std::string, uint64_t> trouble;  // by kind
@@ -98,7 +99,10 @@ class Simulation {
   bool IsForEver(int turn, int64_t began_us);
   void CheckNotices();
   void AppendSome(uint64_t count, uint64_t most_bytes);
-  bool AppendOne(const Target& target, uint64_t most_bytes);
+  // nullopt: either.
+  bool AppendOne(const Target& target, uint64_t most_bytes,
+                 std::optional<Durability> wanted = std::nullopt);
+  void AppendInBulk(Random random);
   void Settle();
   void CreateTopic();
   void AlterTopic();

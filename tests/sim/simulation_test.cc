@@ -25,6 +25,7 @@ TEST(SimulationTest, FixedSeeds) {
   uint64_t scrubbed_bytes = 0;
   uint64_t segments_removed = 0;
   uint64_t segments_compacted = 0;
+  uint64_t around_journal_bytes = 0;
   uint64_t cursor_commits = 0;
   uint64_t appends_without_room = 0;
   std::map<std::string, uint64_t> trouble;
@@ -33,6 +34,7 @@ TEST(SimulationTest, FixedSeeds) {
     scrubbed_bytes += outcome.scrubbed_bytes;
     segments_removed += outcome.segments_removed;
     segments_compacted += outcome.segments_compacted;
+    around_journal_bytes += outcome.around_journal_bytes;
     cursor_commits += outcome.cursor_commits;
     appends_without_room += outcome.appends_without_room;
     for (const auto& [kind, times] : outcome.trouble) trouble[kind] += times;
@@ -40,6 +42,7 @@ TEST(SimulationTest, FixedSeeds) {
   EXPECT_GT(scrubbed_bytes, 0U);
   EXPECT_GT(segments_removed, 0U);
   EXPECT_GT(segments_compacted, 0U);
+  EXPECT_GT(around_journal_bytes, 0U);
   EXPECT_GT(cursor_commits, 0U);
   EXPECT_GT(appends_without_room, 0U);
   EXPECT_GT(trouble["forged entries of sealed indexes"], 0U);
