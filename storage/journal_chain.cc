@@ -23,7 +23,8 @@ bool IsPlausible(const CommitHeader& header) {
 ChainBuilder::ChainBuilder(const Superblock& superblock, std::vector<Candidate> candidates)
     : superblock_(superblock),
       candidates_(std::move(candidates)),
-      by_sequence_(candidates_.size()) {
+      by_sequence_(candidates_.size()),
+      outlived_(candidates_.size(), false) {
   TIDEMARK_CHECK(candidates_.size() < kNone);
   std::iota(by_sequence_.begin(), by_sequence_.end(), Index{0});
   std::sort(by_sequence_.begin(), by_sequence_.end(), [this](Index a, Index b) {
@@ -107,8 +108,17 @@ std::optional<ChainStart> ChainBuilder::FindStart() const {
 
 // --- from a start on -----------------------------------------------------------------------------
 
-std::vector<ChainLink> ChainBuilder::Build(const ChainStart& start,
-                                           const HasDirectory& has_directory) {
+std::vector<ChainLink> ChainBuilder::Build(const ChainStart& start, CommitBodies& bodies) {
+  // Ends: each turn leaves out one candidate more.
+  for (;;) {
+    std::vector<ChainLink> links = BuildOnce(start, bodies);
+    const Index outlived = FindOutlived(links, bodies);
+    if (outlived == kNone) return links;
+    outlived_[outlived] = true;
+  }
+}
+
+std::vector<ChainLink> ChainBuilder::BuildOnce(const ChainStart& start, CommitBodies& bodies) {
   expected_ = start;
   last_incarnation_ = 0;
   origin_ = start.position;
@@ -117,12 +127,45 @@ std::vector<ChainLink> ChainBuilder::Build(const ChainStart& start,
   // Ends: the expected sequence grows with each turn, and each candidate has one sequence.
   for (;;) {
     std::vector<Index> next = {FindNext()};
-    if (next.front() == kNone) next = FindBehindGap(has_directory);
+    if (next.front() == kNone) next = FindBehindGap(bodies);
     if (next.empty()) break;
     for (const Index index : next) Append(index, &links);
   }
   MarkWitnessed(&links);
   return links;
+}
+
+// A commit of the log that is none: another one was written in its stead. It ends the log, or is
+// followed by a gap, since what stands behind does not hang on to it. kNone: there is none.
+ChainBuilder::Index ChainBuilder::FindOutlived(const std::vector<ChainLink>& links,
+                                               CommitBodies& bodies) const {
+  for (size_t i = 0; i < links.size(); ++i) {
+    const bool is_last = i + 1 == links.size();
+    if (!is_last && links[i + 1].lost == 0) continue;
+    const auto commit = static_cast<Index>(links[i].candidate);
+    const Index behind_gap = is_last ? kNone : static_cast<Index>(links[i + 1].candidate);
+    const auto [first, last] = WithSequence(candidates_[commit].header.sequence + 1);
+    for (size_t at = first; at < last; ++at) {
+      const Index next = by_sequence_[at];
+      if (!NamesAnother(next, commit)) continue;
+      const bool counts = is_last || Follows(next, behind_gap) || HasRoomBefore(next, behind_gap);
+      if (counts && bodies.HasDirectory(candidates_[next]) &&
+          !bodies.IsIntact(candidates_[commit])) {
+        return commit;
+      }
+    }
+  }
+  return kNone;
+}
+
+// Whether `index` is of a later incarnation, behind `before`, says that a commit with the sequence
+// of that one was complete, and that it was not that one.
+bool ChainBuilder::NamesAnother(Index index, Index before) const {
+  const CommitHeader& header = candidates_[index].header;
+  const CommitHeader& other = candidates_[before].header;
+  return !outlived_[index] && header.incarnation > other.incarnation &&
+         header.durable_sequence >= other.sequence && header.previous_checksum != other.checksum &&
+         Distance(candidates_[index].position) > Distance(candidates_[before].position);
 }
 
 // Bytes from the first commit on to `position`, in the direction of writing.
@@ -145,7 +188,7 @@ ChainBuilder::Index ChainBuilder::FindNext() const {
   for (size_t i = first; i < last; ++i) {
     const Index index = by_sequence_[i];
     const CommitHeader& header = candidates_[index].header;
-    if (header.previous_checksum != expected_.previous_checksum ||
+    if (outlived_[index] || header.previous_checksum != expected_.previous_checksum ||
         !HasAcceptableIncarnation(index) || !IsNextPlace(expected_.position, index)) {
       continue;
     }
@@ -158,13 +201,13 @@ ChainBuilder::Index ChainBuilder::FindNext() const {
 
 // The next commit is missing: the commits of the log behind the gap, as far as they are proven.
 // Empty: nothing proves that the missing one was ever complete.
-std::vector<ChainBuilder::Index> ChainBuilder::FindBehindGap(const HasDirectory& has_directory) {
-  std::vector<Index> found = PlanBehindGap(has_directory);
+std::vector<ChainBuilder::Index> ChainBuilder::FindBehindGap(CommitBodies& bodies) {
+  std::vector<Index> found = PlanBehindGap(bodies);
   if (used_ > 0 || origin_ == superblock_.ring_begin) return found;
   // Nothing is known of the log's first commit. If it did not fit where the log starts, but was put
   // at the ring's beginning, the blocks from the start to the end came last, not first.
   const uint64_t start = std::exchange(origin_, superblock_.ring_begin);
-  std::vector<Index> wrapped = PlanBehindGap(has_directory);
+  std::vector<Index> wrapped = PlanBehindGap(bodies);
   if (wrapped.size() > found.size()) return wrapped;
   origin_ = start;
   return found;
@@ -172,13 +215,12 @@ std::vector<ChainBuilder::Index> ChainBuilder::FindBehindGap(const HasDirectory&
 
 // Backwards from the newest commit, since no copy of it can be inside an older one's body: what it
 // hangs on to by checksum; then the next older one that leaves room for those missing in between.
-std::vector<ChainBuilder::Index> ChainBuilder::PlanBehindGap(
-    const HasDirectory& has_directory) const {
+std::vector<ChainBuilder::Index> ChainBuilder::PlanBehindGap(CommitBodies& bodies) const {
   const std::vector<Index> proofs = FindProofs();
   std::vector<Index> plan;
   for (const Index proof : proofs) {
     if (!plan.empty() && !HasRoomBefore(proof, plan.back())) continue;
-    if (has_directory(candidates_[proof])) AddWithPredecessors(proof, &plan);
+    if (bodies.HasDirectory(candidates_[proof])) AddWithPredecessors(proof, &plan);
   }
   // No more than a header, and yet it says that the missing commit was complete.
   if (plan.empty() && !proofs.empty()) AddWithPredecessors(proofs.front(), &plan);
@@ -213,7 +255,8 @@ bool ChainBuilder::BridgesGap(Index index) const {
 // with a block at least for each one that is missing.
 bool ChainBuilder::IsBehindGap(Index index) const {
   const CommitHeader& header = candidates_[index].header;
-  if (header.sequence <= expected_.sequence || !HasAcceptableIncarnation(index)) return false;
+  if (outlived_[index] || header.sequence <= expected_.sequence || !HasAcceptableIncarnation(index))
+    return false;
   const uint64_t distance = Distance(candidates_[index].position);
   if (distance <= used_ || TotalBytes(index) > superblock_.ring_bytes() - distance) return false;
   const uint64_t lost = header.sequence - expected_.sequence;

@@ -1,4 +1,4 @@
-// Which commits form the log: a decision about headers alone, without I/O.
+// Which commits form the log: a decision about headers, without I/O of its own.
 //
 // The ring holds the headers of the log's commits, and others that look like it: commits of earlier
 // laps, commits that outlived one that was cut off, and whatever the records' payload holds: it may
@@ -16,12 +16,15 @@
 //   inside a newer commit's body, so that it can neither be the newest nor, where that newer commit
 //   is known, stand before it. Where that one is lost too, a copy may stand in for a lost commit:
 //   with that commit's own bytes, and never at the cost of one that is still there.
+// - A commit that was cut off may come back where another was written in its stead: an old sector
+//   with its header. It steps from the one before, and hides what stands behind the other. What
+//   tells is a commit of a later incarnation that names another predecessor; then the log is put
+//   together without it, if it is not whole, as what was cut off never is.
 // - Somebody who knows the journal's id can forge a header that proves too much, but it only takes
 //   effect if the very commit around it is lost.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -38,6 +41,16 @@ struct Candidate {
 
 // Whether a header's numbers can be a commit's at all. Keeps sums of them from overflowing.
 bool IsPlausible(const CommitHeader& header);
+
+// What the chain's builder asks of commits' bodies, only where damage makes it worth the reading.
+class CommitBodies {
+ public:
+  virtual ~CommitBodies() = default;
+  // Its own directory's checksum is right.
+  virtual bool HasDirectory(const Candidate& commit) = 0;
+  // So are those of both its directory and its data.
+  virtual bool IsIntact(const Candidate& commit) = 0;
+};
 
 // Where the log starts, and what the commit there must be like.
 struct ChainStart {
@@ -66,10 +79,8 @@ class ChainBuilder {
   // the highest one. nullopt: there is no commit.
   std::optional<ChainStart> FindStart() const;
 
-  // The commits of the log from `start` on, in order. `has_directory` tells whether a commit's own
-  // directory is intact; it is only asked where damage makes it worth the reading.
-  using HasDirectory = std::function<bool(const Candidate&)>;
-  std::vector<ChainLink> Build(const ChainStart& start, const HasDirectory& has_directory);
+  // The commits of the log from `start` on, in order.
+  std::vector<ChainLink> Build(const ChainStart& start, CommitBodies& bodies);
 
   // After Build(): whether the log has not come to `position` (yet, in this lap).
   bool IsUnused(uint64_t position) const { return Distance(position) >= used_; }
@@ -89,11 +100,14 @@ class ChainBuilder {
   Index FindPredecessor(Index index) const;
 
   // The state of Build(): what the next commit must be like.
+  std::vector<ChainLink> BuildOnce(const ChainStart& start, CommitBodies& bodies);
+  Index FindOutlived(const std::vector<ChainLink>& links, CommitBodies& bodies) const;
+  bool NamesAnother(Index index, Index before) const;
   uint64_t Distance(uint64_t position) const;
   bool HasAcceptableIncarnation(Index index) const;
   Index FindNext() const;
-  std::vector<Index> FindBehindGap(const HasDirectory& has_directory);
-  std::vector<Index> PlanBehindGap(const HasDirectory& has_directory) const;
+  std::vector<Index> FindBehindGap(CommitBodies& bodies);
+  std::vector<Index> PlanBehindGap(CommitBodies& bodies) const;
   std::vector<Index> FindProofs() const;
   bool BridgesGap(Index index) const;
   bool IsBehindGap(Index index) const;
@@ -105,6 +119,8 @@ class ChainBuilder {
   Superblock superblock_;
   std::vector<Candidate> candidates_;
   std::vector<Index> by_sequence_;  // by sequence, then by position
+
+  std::vector<bool> outlived_;  // by index: is not of the log
 
   ChainStart expected_;  // of the next commit; its incarnation rule is the whole log's
   uint64_t last_incarnation_ = 0;

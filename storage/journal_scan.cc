@@ -83,23 +83,32 @@ Result<std::vector<Candidate>> FindHeaders(BlockReader& reader, const Superblock
   return found;
 }
 
-// Tells whether a commit's own directory is intact. Genuine commits do not overlap, so that theirs
-// take less than the ring; what asks for much more has been made up, and is not read.
-class DirectoryChecker {
+// Looks at a commit's body. Genuine commits do not overlap, so that what is asked of them takes
+// less than the ring; what asks for much more has been made up, and is not read.
+class BodyReader final : public CommitBodies {
  public:
-  DirectoryChecker(BlockReader& reader, const Superblock& superblock)
+  BodyReader(BlockReader& reader, const Superblock& superblock)
       : reader_(reader), bytes_left_(2 * superblock.ring_bytes()) {}
 
-  bool Check(const Candidate& commit) {
+  bool HasDirectory(const Candidate& commit) override {
     const CommitHeader& header = commit.header;
-    if (header.directory_bytes > bytes_left_) return false;
-    bytes_left_ -= header.directory_bytes;
-    const base::ByteSpan bytes =
-        reader_.Read(commit.position + header.directory_offset(), header.directory_bytes);
-    return base::Xxh3(bytes, header.sequence) == header.directory_checksum;
+    return Check(commit, header.directory_offset(), header.directory_bytes,
+                 header.directory_checksum);
+  }
+  bool IsIntact(const Candidate& commit) override {
+    const CommitHeader& header = commit.header;
+    return HasDirectory(commit) &&
+           Check(commit, header.data_offset(), header.data_bytes, header.data_checksum);
   }
 
  private:
+  bool Check(const Candidate& commit, uint64_t offset, uint64_t length, uint64_t checksum) {
+    if (length > bytes_left_) return false;
+    bytes_left_ -= length;
+    return base::Xxh3(reader_.Read(commit.position + offset, length), commit.header.sequence) ==
+           checksum;
+  }
+
   BlockReader& reader_;
   uint64_t bytes_left_;
 };
@@ -202,9 +211,8 @@ Result<JournalEnd> ScanJournal(io::File& journal, const Superblock& superblock,
   } else if (const std::optional<ChainStart> found = chain.FindStart()) {
     start = *found;
   }
-  DirectoryChecker directories(*reader, superblock);
-  const std::vector<ChainLink> links = chain.Build(
-      start, [&directories](const Candidate& commit) { return directories.Check(commit); });
+  BodyReader bodies(*reader, superblock);
+  const std::vector<ChainLink> links = chain.Build(start, bodies);
   JournalReplay replay(*reader, superblock, chain, visit, EndAt(start, checkpoint, chain));
   return replay.Run(links);
 }

@@ -175,6 +175,60 @@ TEST_F(JournalDamageTest, WhatNobodyKnowsIsNotRepeatedAsAnEmptyDirectory) {
   EXPECT_EQ(Scan(), "1 2 3 4 5:unknown 6 | next 7") << "not: 5 is known to hold nothing";
 }
 
+// --- a commit that was cut off comes back where another was written in its stead
+// -------------------
+
+// The sector of its header is as it was before the last write to it.
+class OutlivedCommitTest : public ::testing::TestWithParam<uint64_t> {
+ protected:
+  // Commit 2 was cut off with `GetParam()` blocks, and written anew; `behind` more followed.
+  void Make(int behind) {
+    image_.AppendBlocks(1);
+    const auto& cut_off = image_.AppendBlocks(GetParam());
+    const uint64_t position = cut_off.position;
+    image_.DamageDirectory(2);
+    const auto sector = image_.Bytes(position, kSectorBytes);
+    const std::vector<std::byte> old(sector.begin(), sector.end());
+    image_.Reopen(image_.ScanNow().end);
+    for (int i = 0; i < 1 + behind; ++i) image_.AppendBlocks(2);
+    // A later opening's checkpoint no longer tells with which commit that incarnation began.
+    image_.NewIncarnation();
+    std::copy(old.begin(), old.end(), image_.bytes.begin() + static_cast<std::ptrdiff_t>(position));
+  }
+  static constexpr uint64_t kSectorBytes = 512;
+  JournalImage image_{32};
+};
+
+TEST_P(OutlivedCommitTest, CostsNothingBehindIt) {
+  Make(3);
+  EXPECT_EQ(image_.ScanNow().text, "1 2:directory-only 3 4 5 | next 6");
+}
+
+TEST_P(OutlivedCommitTest, CostsNotTheLastOneBehindIt) {
+  Make(1);
+  EXPECT_EQ(image_.ScanNow().text, "1 2:directory-only 3 | next 4");
+}
+
+TEST_P(OutlivedCommitTest, IsNotBelievedWhereNothingTellsThatAnotherTookItsPlace) {
+  Make(0);
+  EXPECT_EQ(image_.ScanNow().text, "1 | next 2 torn");
+}
+
+// Not by a header that claims to, wherever it comes from.
+TEST(JournalScanTest, AWholeCommitIsNotLeftOut) {
+  JournalImage image(8);
+  image.AppendBlocks(1);
+  image.incarnation = 2;
+  image.AppendBlocks(1);
+  image.AppendBlocks(1);
+  image.ContinueBehind(1);
+  image.incarnation = 1;
+  image.AppendBlocks(1);  // commit 3 stands behind it still, of a later incarnation
+  EXPECT_EQ(image.ScanNow().text, "1 2 | next 3");
+}
+
+INSTANTIATE_TEST_SUITE_P(Blocks, OutlivedCommitTest, ::testing::Values(1, 2, 3));
+
 TEST(JournalScanTest, BehindALostFirstCommitTheBlocksThatItSkippedAreUsedAgain) {
   JournalImage image(8);
   for (int i = 0; i < 3; ++i) image.AppendBlocks(2);
