@@ -4,7 +4,9 @@
 //
 // A commit is due when a durable record waits (after its topic's linger), when a buffered one has
 // waited flush.ms, when much is buffered, when something is to be carried forward or a topic
-// deleted, and, as a witness, when the store has been idle behind the last one.
+// deleted, and, as a witness, when the store has been idle behind the last one. Runs that go around
+// the journal are passed over; what stands behind them in their partition waits until they are
+// durable.
 #pragma once
 
 #include <cstdint>

@@ -76,7 +76,7 @@ class Run {
   std::span<std::byte> batch() { return {memory_.get(), at(size_)}; }
   // It will become full, as far as one can tell: so that it need not grow to that step by step.
   void ExpectFull() { Grow(kRunBytes); }
-  // Nothing of it was handed to a commit, and nothing will be for now.
+  // Nothing of it was handed to a commit, nor will be while it is with the worker or waits for it.
   bool flows_around() const { return around_journal && state_ != State::open; }
   bool packable() const {
     return state_ == State::closed && !in_flight && (fully_durable() || around_journal);
