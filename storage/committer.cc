@@ -69,6 +69,7 @@ void Committer::Forget(PartitionCore& partition) {
   std::erase(log_starts_moved_, &partition);
   partition.in_log_start_list = false;
   std::erase(dirty_, &partition);
+  held_bytes_ = 0;
   std::erase(carries_, &partition);
   std::erase(packable_, &partition);
   std::erase(carried_, &partition);
@@ -81,8 +82,9 @@ bool Committer::Due() const {
     return true;
   if (dirty_.empty()) return false;
   return all_due_ || earliest_due_us_ <= context_.now_us ||
-         context_.unsubmitted_bytes - context_.around_journal_bytes >=
-             std::min(kBufferedCommitBytes, journal_.max_frame_bytes());
+         context_.unsubmitted_bytes >=
+             context_.around_journal_bytes + held_bytes_ +
+                 std::min(kBufferedCommitBytes, journal_.max_frame_bytes());
 }
 
 int64_t Committer::next_due_us() const {
@@ -143,19 +145,35 @@ void Committer::GatherAll() {
     return !partition->in_carry_list;
   });
   earliest_due_us_ = INT64_MAX;
+  held_bytes_ = 0;
   std::erase_if(dirty_, [this](PartitionCore* partition) {
     const Run* last = partition->runs().empty() ? nullptr : partition->runs().back().get();
     if (last != nullptr && last->submitted_bytes() < last->size()) {
-      if (!partition->waits_for_flush)
+      if (IsHeld(*partition)) {
+        held_bytes_ += BytesForJournal(*partition);
+      } else {
         earliest_due_us_ = std::min(earliest_due_us_, partition->commit_due_us);
+      }
       return false;
     }
     partition->dirty = PartitionCore::Dirty::no;
     return true;
   });
-  all_due_ = all_due_ && !std::all_of(dirty_.begin(), dirty_.end(), [](const auto* partition) {
-               return partition->waits_for_flush;
-             });
+  all_due_ = all_due_ && !std::all_of(dirty_.begin(), dirty_.end(),
+                                      [](const auto* partition) { return IsHeld(*partition); });
+}
+
+// Whether a commit can take nothing more of it for now.
+bool Committer::IsHeld(const PartitionCore& partition) {
+  return partition.waits_for_flush || partition.deleted;
+}
+
+uint64_t Committer::BytesForJournal(const PartitionCore& partition) {
+  uint64_t bytes = 0;
+  for (const auto& run : partition.runs()) {
+    if (!run->around_journal) bytes += run->size() - run->submitted_bytes();
+  }
+  return bytes;
 }
 
 // A frame names the offsets that are given up, from the old log start to the new one.
@@ -192,20 +210,21 @@ bool Committer::GatherPartition(PartitionCore& partition) {
   return true;
 }
 
-// Whether a run that goes around the journal still does, so that nothing behind it is gathered. One
-// that takes records returns to the journal when it is due.
+// Whether a run that goes around the journal still does, so that nothing behind it is gathered.
+// When it is due it returns to the journal, unless the worker has it: then its flush is asked for.
 bool Committer::PassesAround(PartitionCore& partition, Run& run) {
-  const bool due = all_due_ || partition.dirty == PartitionCore::Dirty::durable;
-  if (run.flows_around()) {
-    partition.waits_for_flush = true;
-    partition.due_behind_flush = partition.due_behind_flush || due;
-    flush_asked_ = flush_asked_ || due;
+  const int64_t due_us = DueOf(partition, run);
+  if (!all_due_ && partition.dirty != PartitionCore::Dirty::durable && due_us > context_.now_us) {
+    partition.commit_due_us = due_us;
     return true;
   }
-  partition.commit_due_us = DueOf(partition, run);
-  if (!due && partition.commit_due_us > context_.now_us) return true;
-  partition.ReturnToJournal(run);
-  return false;
+  if (!run.with_worker()) {
+    partition.ReturnToJournal(run);
+    return false;
+  }
+  partition.waits_for_flush = true;
+  flush_asked_ = true;
+  return true;
 }
 
 int64_t Committer::DueOf(const PartitionCore& partition, const Run& run) const {
@@ -301,23 +320,25 @@ void Committer::HurryBefore(PartitionCore& partition, const Run& run) {
 void Committer::TakeFlushedAround(PartitionCore& partition, int64_t end_offset) {
   MoveDurableEnd(partition, end_offset);
   if (partition.dirty == PartitionCore::Dirty::no) return;
-  const auto next =
-      std::find_if(partition.runs().begin(), partition.runs().end(),
-                   [](const auto& run) { return run->submitted_bytes() < run->size(); });
-  const bool due = std::exchange(partition.due_behind_flush, false);
-  if (next == partition.runs().end() || due) return MakeDue(partition, context_.now_us);
+  held_bytes_ = 0;
+  const auto& runs = partition.runs();
+  const auto next = std::find_if(runs.begin(), runs.end(), [](const auto& run) {
+    return run->submitted_bytes() < run->size();
+  });
+  // Behind a run of the journal nothing is packed before that is durable.
+  const bool holds_up =
+      next != runs.end() && !(*next)->around_journal &&
+      std::any_of(next, runs.end(), [](const auto& run) { return run->flows_around(); });
+  if (next == runs.end() || partition.waits_for_flush || holds_up)
+    return MakeDue(partition, context_.now_us);
   int64_t due_us = DueOf(partition, **next);
   if (partition.dirty == PartitionCore::Dirty::durable)
     due_us = std::min(due_us, partition.commit_due_us);
   MakeDue(partition, due_us);
 }
 
-void Committer::ReturnToJournal(PartitionCore& partition) {
-  partition.due_behind_flush = false;
-  for (auto& run : partition.runs()) {
-    if (run->around_journal) partition.ReturnToJournal(*run);
-  }
-  if (partition.dirty != PartitionCore::Dirty::no) MakeDue(partition, context_.now_us);
+void Committer::NoFlushComes(PartitionCore& partition) {
+  if (partition.waits_for_flush) MakeDue(partition, context_.now_us);
 }
 
 void Committer::TakeMoved(std::vector<Partition*>* moved) {

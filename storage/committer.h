@@ -43,8 +43,8 @@ class Committer {
   // What went around the journal is durable up to `end_offset`; what waited for it is due at its
   // time.
   void TakeFlushedAround(PartitionCore& partition, int64_t end_offset);
-  // Nothing of `partition` goes around the journal any more: its runs are due.
-  void ReturnToJournal(PartitionCore& partition);
+  // The worker could not write runs of `partition`: those that are due return to the journal.
+  void NoFlushComes(PartitionCore& partition);
   // Something due stands behind runs that go around the journal, since FlushComes() was called.
   bool flush_asked() const { return flush_asked_; }
   void FlushComes() { flush_asked_ = false; }
@@ -82,7 +82,7 @@ class Committer {
   bool any_moved() const { return !moved_.empty(); }
   // Carries that became durable since the last call.
   std::vector<PartitionCore*> TakeCarried();
-  // Runs that have become wholly durable since the last call and are closed: their partitions.
+  // Partitions of closed runs that can be packed since the last call.
   std::vector<PartitionCore*> TakePackable();
 
  private:
@@ -101,6 +101,8 @@ class Committer {
   // False: the commit is full.
   bool GatherPartition(PartitionCore& partition);
   bool PassesAround(PartitionCore& partition, Run& run);
+  static bool IsHeld(const PartitionCore& partition);
+  static uint64_t BytesForJournal(const PartitionCore& partition);
   void MoveDurableEnd(PartitionCore& partition, int64_t end_offset);
   void MakeDue(PartitionCore& partition, int64_t due_us);
   bool GatherRun(PartitionCore& partition, Run& run, bool from_start);
@@ -121,6 +123,7 @@ class Committer {
   uint64_t first_tombstone_sequence_ = UINT64_MAX;
   int64_t earliest_due_us_ = INT64_MAX;
   int64_t last_commit_us_ = 0;
+  uint64_t held_bytes_ = 0;  // for the journal, behind what is still with the worker
   bool all_due_ = false;
   bool witness_wanted_ = false;
   bool blocked_ = false;

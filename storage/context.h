@@ -94,7 +94,7 @@ struct Context {
     constexpr int64_t kNoDurableAppendUs = 10'000'000;
     return last_us && now_us - *last_us < kNoDurableAppendUs;
   }
-  size_t checkpointed_partitions = 0;  // of which the last checkpoint tells
+  bool may_go_around_journal = false;  // the packer's: whether it can be packed soon
   // Whether old segments can be given up, or are just being, for an append that has no room: of
   // that topic, or of any (nullptr).
   std::function<bool(const TopicCore* only)> can_make_room = [](const TopicCore*) { return false; };

@@ -95,8 +95,10 @@ class BodyReader final : public CommitBodies {
     return Check(commit, header.directory_offset(), header.directory_bytes,
                  header.directory_checksum);
   }
+  // Also what is not read: nothing tells that it is not.
   bool IsIntact(const Candidate& commit) override {
     const CommitHeader& header = commit.header;
+    if (header.directory_bytes + header.data_bytes > bytes_left_) return true;
     return HasDirectory(commit) &&
            Check(commit, header.data_offset(), header.data_bytes, header.data_checksum);
   }

@@ -20,6 +20,9 @@ constexpr size_t kFlushAllFiles = 64;
 // What goes around the journal is flushed so much of flush.ms after it was written, at the latest:
 // long enough for a flush, with a checkpoint behind it, to be for much.
 constexpr int64_t kFlushShare = 16;
+constexpr int64_t kAgeShare = 2;  // counted from its first record
+// What goes around the journal, and may have to return to it, takes so much of it at most.
+constexpr uint64_t kAroundShare = 4;
 
 }  // namespace
 
@@ -41,7 +44,9 @@ bool Packer::FlushIsDue() const {
   if (large && unflushed_bytes_ >= kLeastFlushBytes) return true;
   // Nothing more to pack for now, and somebody waits for what is written.
   const bool memory_waits = context_.tail_memory_bytes * 4 > context_.options.memory_bytes;
-  return queue_.empty() && (reclaiming_ || draining_ || memory_waits || flush_wanted_);
+  const bool journal_waits = context_.around_journal_bytes * kAroundShare >= journal_.ring_bytes();
+  return queue_.empty() &&
+         (reclaiming_ || draining_ || memory_waits || journal_waits || flush_wanted_);
 }
 
 void Packer::StartFlush() {
@@ -88,9 +93,11 @@ void Packer::TakeAllFlushed(std::vector<PartitionCore*> partitions) {
   for (PartitionCore* partition : partitions) TakeFlushed(*partition);
 }
 
-int64_t Packer::FlushDueOf(const PartitionCore& partition) const {
-  if (partition.due_behind_flush) return context_.now_us;
-  return context_.now_us + partition.topic().config().flush_ms * 1000 / kFlushShare;
+int64_t Packer::FlushDueOf(const PartitionCore& partition, const Run& run) const {
+  if (partition.waits_for_flush) return context_.now_us;
+  const int64_t flush_us = partition.topic().config().flush_ms * 1000;
+  return std::min(context_.now_us + flush_us / kFlushShare,
+                  context_.MonotonicUsAt(run.appended().first_ms) + flush_us / kAgeShare);
 }
 
 // Its writer has flushed all that it has written.
@@ -107,6 +114,7 @@ void Packer::TakeFlushed(PartitionCore& partition) {
 // what is flushed; everything behind that is packed once more later.
 void Packer::RetryLater(PartitionCore& partition, const Error& cause) {
   partition.writer.reset();
+  partition.begun_active = false;
   partition.unflushed_segments.clear();
   if (partition.writer_dirty) {
     partition.writer_dirty = false;
@@ -117,7 +125,7 @@ void Packer::RetryLater(PartitionCore& partition, const Error& cause) {
       partition.ReserveSpace(PartitionCore::ReservedFor(*run));
     if (run->with_worker()) run->set_state(Run::State::closed);
   }
-  committer_.ReturnToJournal(partition);
+  committer_.NoFlushComes(partition);
   const int64_t active = partition.active_base_offset();
   Status reset = ResetToFlushed(context_.environment.files, partition.folder(), active,
                                 /*cut_active=*/partition.segments().contains(active),

@@ -263,6 +263,7 @@ void Packer::FinishPackItem(PackItem& item) {
     partition.unflushed_segments[batch.segment_base_offset] = {batch.position + written,
                                                                appended.last_ms};
     if (batch.new_segment) partition.SettleSpace(0, kSegmentSlackBytes);
+    partition.begun_active = partition.begun_active || batch.new_segment;
     if (batch.new_segment || !partition.active_begin_ms)
       partition.active_begin_ms = appended.first_ms;
     partition.SettleSpace(PartitionCore::ReservedFor(*item.runs[i]),
@@ -270,7 +271,7 @@ void Packer::FinishPackItem(PackItem& item) {
     unflushed_bytes_ += written;
     unflushed_run_bytes_ += item.runs[i]->size();
     if (item.runs[i]->around_journal)
-      flush_due_us_ = std::min(flush_due_us_, FlushDueOf(partition));
+      flush_due_us_ = std::min(flush_due_us_, FlushDueOf(partition, *item.runs[i]));
   }
   if (!partition.writer_dirty) {
     partition.writer_dirty = true;
@@ -328,6 +329,7 @@ void Packer::FinishRoll(RollWork& work) {
   partition.SettleSpace(0, kSegmentSlackBytes);
   partition.unflushed_segments[work.next_offset] = {};
   partition.active_begin_ms.reset();
+  partition.begun_active = true;
   TakeAllFlushed({&partition});
 }
 

@@ -19,6 +19,9 @@ constexpr uint64_t kReclaimDownToEighths = 1;
 // Of the part that is reclaimed, so much may be carried; beyond it the larger tails are packed.
 constexpr uint64_t kCarryShare = 4;
 
+// For so many partitions a checkpoint, which is written twice, takes a quarter of what a run does.
+constexpr size_t kMostPartitionsAround = 256;
+
 template <typename Visit>
 void ForEachPartition(const TopicList& topics, const Visit& visit) {
   for (const auto& topic : topics) {
@@ -42,6 +45,7 @@ void Packer::Advance() {
   if (job_ != Job::none || !context_.health.ok()) return;
   if (retry_at_us_ <= context_.now_us) retry_at_us_ = INT64_MAX;
   const bool may_pack = retry_at_us_ == INT64_MAX;
+  context_.may_go_around_journal = may_pack && few_partitions_;
   MaybeStartReclaim();
   MaybeFreeMemory();
   if (reclaiming_ && reclaim_pending_ == 0) {
@@ -254,7 +258,8 @@ Checkpoint Packer::BuildCheckpoint(bool clean, const std::vector<PartitionCore*>
 }
 
 void Packer::NoteCheckpointed(const Checkpoint& checkpoint) {
-  context_.checkpointed_partitions = checkpoint.entries.size();
+  few_partitions_ = checkpoint.entries.size() <= kMostPartitionsAround;
+  context_.may_go_around_journal = few_partitions_ && retry_at_us_ == INT64_MAX;
   std::map<std::pair<base::Uuid, int32_t>, int64_t> active_bases;
   for (const CheckpointEntry& entry : checkpoint.entries)
     active_bases[{entry.topic_id, entry.partition}] = entry.active_base_offset;

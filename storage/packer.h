@@ -102,7 +102,7 @@ class Packer {
   void PackOnWorker(PackItem& item);
   void FinishPackItem(PackItem& item);
   void RetryLater(PartitionCore& partition, const Error& cause);
-  int64_t FlushDueOf(const PartitionCore& partition) const;
+  int64_t FlushDueOf(const PartitionCore& partition, const Run& run) const;
   void StartFlush();
   void FinishFlush(FlushWork& work);
   static bool HasToRoll(const PartitionCore* partition);
@@ -132,6 +132,7 @@ class Packer {
   uint64_t unflushed_run_bytes_ = 0;  // what they were packed from
   uint64_t written_back_bytes_ = 0;   // of them, on their way to the disk
   int64_t flush_due_us_ = INT64_MAX;  // for those of them that go around the journal
+  bool few_partitions_ = false;       // so that a checkpoint is a small write
   bool reclaiming_ = false;
   uint64_t reclaim_target_ = 0;  // the sequence from which on commits stay
   size_t reclaim_pending_ = 0;   // partitions that still need an older one

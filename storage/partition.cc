@@ -49,7 +49,7 @@ void PartitionCore::CloseOpenRun() {
   Run& run = *runs_.back();
   run.set_state(Run::State::closed);
   filled_at_once_ = run.is_nearly_full() && IsWithinBulkShare(run);
-  if (run.around_journal && !run.is_nearly_full()) ReturnToJournal(run);
+  if (run.around_journal && !filled_at_once_) ReturnToJournal(run);
   if (run.around_journal) committer_.HurryBefore(*this, run);
   if (run.packable()) committer_.NotePackable(*this);
 }

@@ -127,10 +127,10 @@ class PartitionCore {
   enum class Dirty : uint8_t { no, buffered, durable };
   Dirty dirty = Dirty::no;
   int64_t commit_due_us = 0;  // when it is to be in a commit at the latest
-  // Next for a commit is what stands behind runs that go around the journal: it waits for these.
+  // Something that is due goes around the journal, or stands behind what does, and the worker has
+  // that: it waits for its flush.
   bool waits_for_flush = false;
-  bool due_behind_flush = false;  // and is due
-  int64_t log_start_target = 0;   // in the next commit, if it lies above the log start
+  int64_t log_start_target = 0;  // in the next commit, if it lies above the log start
   bool in_log_start_list = false;
   bool in_carry_list = false;  // some of its runs go into the next commits once more
   bool reclaiming = false;     // the packer waits for this partition
@@ -156,6 +156,8 @@ class PartitionCore {
   // How often compaction has put other files in the place of segments.
   uint64_t compactions = 0;
   bool roll_wanted = false;  // the next batch begins a segment
+  // This opening has begun the active segment: to finish it, nothing of it has to be read back.
+  bool begun_active = false;
   bool in_roll_list = false;
 
  private:

@@ -17,8 +17,6 @@ constexpr size_t kMaxRecordFramingBytes = 64;
 constexpr int64_t kBulkShare = 4;
 // A shorter flush.ms may be less than the flush of a segment takes.
 constexpr int64_t kLeastFlushMsAround = 200;
-// For so many partitions a checkpoint, which is written twice, takes a quarter of what a run does.
-constexpr size_t kMostPartitionsAround = 256;
 
 }  // namespace
 
@@ -161,9 +159,10 @@ bool PartitionCore::IsWithinBulkShare(const Run& run) const {
 bool PartitionCore::GoesAroundJournal(Durability durability) const {
   if (durability == Durability::durable || dirty == Dirty::durable || !filled_at_once_)
     return false;
-  if (topic_.config().flush_ms < kLeastFlushMsAround ||
-      context_.checkpointed_partitions > kMostPartitionsAround)
+  if (topic_.config().flush_ms < kLeastFlushMsAround || !context_.may_go_around_journal)
     return false;
+  // The worker may take long to finish a segment of an earlier opening.
+  if (!begun_active && active_flushed_bytes_ > 0) return false;
   // A durable record behind what goes around the journal would wait for a flush of the segment.
   if (context_.AppendsDurably(last_durable_append_us_)) return false;
   const auto oldest =

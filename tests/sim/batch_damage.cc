@@ -15,6 +15,14 @@ std::optional<record::BatchHeader> IntactBatchAt(base::ByteSpan log, uint64_t at
   return intact ? std::optional(*header) : std::nullopt;
 }
 
+// The intact batch in whose middle `at` is; nullopt: there is none.
+std::optional<record::BatchHeader> BatchAround(base::ByteSpan log, uint64_t at) {
+  for (const IntactBatch& batch : IntactBatches(log)) {
+    if (batch.begin < at && at < batch.begin + batch.header.total_bytes()) return batch.header;
+  }
+  return std::nullopt;
+}
+
 // Where the offsets begin of what stands at or behind `from`.
 int64_t FirstOffsetFrom(base::ByteSpan log, uint64_t from) {
   for (uint64_t at = from; at + record::kBatchHeaderBytes <= log.size(); ++at) {
@@ -59,8 +67,9 @@ bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedByte
     if (!is_new) continue;
     const auto batch = IntactBatchAt(before, at);
     if (of_same_log) return true;
-    if (!batch || brought->base_offset < batch->base_offset) continue;
-    const bool same_offset = brought->base_offset == batch->base_offset;
+    const auto there = batch ? batch : BatchAround(before, at);
+    if (!there || brought->base_offset < there->base_offset) continue;
+    const bool same_offset = batch && brought->base_offset == batch->base_offset;
     if (same_offset || brought->next_offset() <= FollowerOf(before, after, at + bytes, hit))
       return true;
   }

@@ -20,8 +20,8 @@ struct IntactBatch {
 std::vector<IntactBatch> IntactBatches(base::ByteSpan log);
 
 // Whether a whole batch has come of which nothing tells that it does not belong there: one of the
-// same log, or to where another began, with its offset, or with higher ones up to those of its
-// follower.
+// same log, or to where another began, with its offset, or there or into the middle of a larger one
+// with higher ones up to those of its follower.
 bool BringsFittingBatch(base::ByteSpan before, base::ByteSpan after, DamagedBytes hit,
                         bool of_same_log);
 

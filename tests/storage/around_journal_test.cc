@@ -59,6 +59,7 @@ class AroundJournalTest : public StoreFixture {
   }
 
   static constexpr size_t kRecordBytes = 30'000;
+  static constexpr int32_t kPartitions = 5;
   static constexpr int kEnough = 60;  // turns in which what waits for no time is done
   FaultWorld world_;
   ManualClock clock_;
@@ -101,6 +102,8 @@ TEST_F(AroundJournalTest, ADurableRecordBehindThemWaitsForNoTime) {
   OpenInWorld();
   Partition& partition = MakeTopic("t");
   AppendInBulk(partition, 30);
+  for (int i = 0; i < 6; ++i) Poll();
+  ASSERT_LT(partition.durable_end_offset(), 28);  // packed, and not flushed
   AppendNext(partition, Durability::durable);
   AppendInBulk(partition, 1);
   for (int i = 0; i < kEnough; ++i) Poll();
@@ -111,15 +114,27 @@ TEST_F(AroundJournalTest, ADurableRecordBehindThemWaitsForNoTime) {
   ExpectRecords(PartitionOf("t"), PartitionOf("t").end_offset());
 }
 
+TEST_F(AroundJournalTest, ADurableRecordBehindThemTakesAlongWhatIsNotYetPacked) {
+  OpenInWorld();
+  Partition& partition = MakeTopic("t");
+  AppendInBulk(partition, 30);
+  AppendNext(partition, Durability::durable);
+  for (int i = 0; i < 3; ++i) Poll();  // one commit
+  EXPECT_EQ(partition.durable_end_offset(), 31);
+  EXPECT_EQ(around_bytes(), 0U);
+  ExpectRecords(partition, 31);
+}
+
 TEST_F(AroundJournalTest, WhatGoesByTheJournalBetweenThemHoldsNothingUp) {
   OpenInWorld();
   Partition& partition = MakeTopic("t");
   AppendInBulk(partition, 17);
   PassMs(300);
   EXPECT_EQ(partition.durable_end_offset(), 16);
-  AppendInBulk(partition, 4);  // a run that took too long is closed: the next one is the journal's
+  AppendInBulk(partition,
+               4);  // a run that took too long is closed: it is the journal's, as the next
   PassMs(100);
-  EXPECT_EQ(partition.durable_end_offset(), 20);
+  EXPECT_EQ(partition.durable_end_offset(), 16);
   const uint64_t before = around_bytes();
   AppendInBulk(partition, 12);
   PassMs(100);
@@ -175,6 +190,47 @@ TEST_F(AroundJournalTest, WhatTheDiskHasNoRoomForGoesBackToTheJournal) {
   OpenInWorld();
   ExpectRecords(PartitionOf("t"), 50);
   CloseCleanly();
+}
+
+TEST_F(AroundJournalTest, OnAFullDiskAllPartitionsGoBackAtOnce) {
+  OpenInWorld();
+  TopicConfig config;
+  config.flush_ms = 500;
+  MakeTopic("t", config, kPartitions);
+  for (int32_t i = 0; i < kPartitions; ++i) AppendInBulk(PartitionOf("t", i), 8);
+  PassMs(500);
+  full_ = true;
+  for (int32_t i = 0; i < kPartitions; ++i) AppendInBulk(PartitionOf("t", i), 9);
+  PassMs(500);
+  EXPECT_TRUE(engine_->health().ok());
+  for (int32_t i = 0; i < kPartitions; ++i)
+    EXPECT_EQ(PartitionOf("t", i).durable_end_offset(), 17) << "partition " << i;
+}
+
+// What they are compressed to is too little for a flush, and no commit makes a reclaim due.
+TEST_F(AroundJournalTest, ASmallJournalDoesNotStopWhatCompressesWell) {
+  options_.memory_bytes = 8 * options_.journal_bytes;
+  OpenInWorld();
+  Partition& durable = MakeTopic("durable");
+  for (int i = 0; i < 38; ++i) {  // a third of the ring: less than a reclaim asks for
+    AppendNext(durable, Durability::durable);
+    Poll();
+  }
+  for (int i = 0; i < kEnough; ++i) Poll();
+  TopicConfig config;
+  config.flush_ms = 60'000;
+  Partition& partition = MakeTopic("t", config);
+  Record record;
+  const std::string value(kRecordBytes, 'v');
+  record.value = value;
+  int turns = 0;
+  while (partition.end_offset() < 400) {
+    Poll();
+    if (partition.Append(record, Durability::buffered).ok()) continue;
+    ASSERT_LT(++turns, 1000) << "for ever busy at " << partition.end_offset();
+    Poll();
+  }
+  EXPECT_GT(around_bytes(), 0U);
 }
 
 TEST_F(AroundJournalTest, ASegmentThatIsRolledTakesThemAlong) {
