@@ -149,11 +149,9 @@ void Committer::GatherAll() {
   std::erase_if(dirty_, [this](PartitionCore* partition) {
     const Run* last = partition->runs().empty() ? nullptr : partition->runs().back().get();
     if (last != nullptr && last->submitted_bytes() < last->size()) {
-      if (IsHeld(*partition)) {
-        held_bytes_ += BytesForJournal(*partition);
-      } else {
+      held_bytes_ += HeldBytes(*partition);
+      if (!IsHeld(*partition))
         earliest_due_us_ = std::min(earliest_due_us_, partition->commit_due_us);
-      }
       return false;
     }
     partition->dirty = PartitionCore::Dirty::no;
@@ -168,10 +166,13 @@ bool Committer::IsHeld(const PartitionCore& partition) {
   return partition.waits_for_flush || partition.deleted;
 }
 
-uint64_t Committer::BytesForJournal(const PartitionCore& partition) {
+// Of the journal's, what stands behind what goes around it.
+uint64_t Committer::HeldBytes(const PartitionCore& partition) {
   uint64_t bytes = 0;
+  bool behind = partition.deleted;
   for (const auto& run : partition.runs()) {
-    if (!run->around_journal) bytes += run->size() - run->submitted_bytes();
+    behind = behind || run->around_journal;
+    if (behind && !run->around_journal) bytes += run->size() - run->submitted_bytes();
   }
   return bytes;
 }

@@ -102,7 +102,7 @@ class Committer {
   bool GatherPartition(PartitionCore& partition);
   bool PassesAround(PartitionCore& partition, Run& run);
   static bool IsHeld(const PartitionCore& partition);
-  static uint64_t BytesForJournal(const PartitionCore& partition);
+  static uint64_t HeldBytes(const PartitionCore& partition);
   void MoveDurableEnd(PartitionCore& partition, int64_t end_offset);
   void MakeDue(PartitionCore& partition, int64_t due_us);
   bool GatherRun(PartitionCore& partition, Run& run, bool from_start);
@@ -123,7 +123,7 @@ class Committer {
   uint64_t first_tombstone_sequence_ = UINT64_MAX;
   int64_t earliest_due_us_ = INT64_MAX;
   int64_t last_commit_us_ = 0;
-  uint64_t held_bytes_ = 0;  // for the journal, behind what is still with the worker
+  uint64_t held_bytes_ = 0;  // of the journal's, behind what goes around it
   bool all_due_ = false;
   bool witness_wanted_ = false;
   bool blocked_ = false;

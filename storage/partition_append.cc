@@ -176,16 +176,18 @@ void PartitionCore::ReturnToJournal(Run& run) {
 }
 
 void PartitionCore::TakeCheckpointed(int64_t packed_end) {
+  bool any = false;
   for (auto& run : runs_) {
     if (run->state() != Run::State::packed || run->next_offset() > packed_end) break;
     if (!run->around_journal) continue;
+    any = true;
     ReturnToJournal(*run);
     context_.unsubmitted_bytes -= run->size();
     context_.stats.around_journal_bytes += run->size();
     run->SetSubmitted();
     run->SetDurable(run->size(), run->next_offset(), 0, /*from_start=*/false);
   }
-  committer_.TakeFlushedAround(*this, packed_end);
+  if (any) committer_.TakeFlushedAround(*this, packed_end);
 }
 
 // A run under LogAppendTime has one timestamp, Kafka's readers being shown the batch's: that of its
