@@ -276,8 +276,7 @@ void Committer::Complete(bool written) {
     const bool was_needed_earlier = piece.from_start && piece.run->first_sequence() != 0;
     piece.run->SetDurable(piece.end_bytes, piece.end_offset, sequence_in_flight_, piece.from_start);
     MoveDurableEnd(partition, piece.end_offset);
-    if (piece.run->state() == Run::State::closed && piece.run->fully_durable())
-      packable_.push_back(&partition);
+    if (piece.run->packable()) packable_.push_back(&partition);
     if (was_needed_earlier) carried_.push_back(&partition);
   }
   pieces_.clear();

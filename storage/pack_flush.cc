@@ -21,7 +21,8 @@ constexpr size_t kFlushAllFiles = 64;
 // long enough for a flush, with a checkpoint behind it, to be for much.
 constexpr int64_t kFlushShare = 16;
 constexpr int64_t kAgeShare = 2;  // counted from its first record
-// What goes around the journal, and may have to return to it, takes so much of it at most.
+// What goes around the journal may have to return to it: where it would take more of it than this,
+// its flush waits for no more.
 constexpr uint64_t kAroundShare = 4;
 
 }  // namespace
@@ -72,8 +73,7 @@ void Packer::StartFlush() {
 void Packer::FinishFlush(FlushWork& work) {
   job_ = Job::none;
   if (!work.status.ok()) {
-    // Never again as if that could help: what is not known to be flushed stays in memory and in the
-    // journal.
+    // Never again as if that could help: what is durable stays in the journal.
     context_.Stop(work.status.error());
     return;
   }
@@ -110,8 +110,9 @@ void Packer::TakeFlushed(PartitionCore& partition) {
   CheckReclaimed(partition);
 }
 
-// What the disk had no room for stays in memory and journal. The writer's files are brought back to
-// what is flushed; everything behind that is packed once more later.
+// What the disk had no room for stays in memory, and in the journal as far as it went there. The
+// writer's files are brought back to what is flushed; everything behind that is packed once more
+// later.
 void Packer::RetryLater(PartitionCore& partition, const Error& cause) {
   partition.writer.reset();
   partition.begun_active = false;

@@ -146,7 +146,7 @@ class Packer {
 
 // Brings a partition's files back to what is known to be flushed: segments behind the active one
 // are removed, the active one (if `cut_active`) is cut to its flushed length. What was there is in
-// the journal. Blocks.
+// the journal, or was not durable. Blocks.
 Status ResetToFlushed(io::FileSystem& files, const std::string& folder, int64_t active_base_offset,
                       bool cut_active, uint64_t flushed_bytes);
 

@@ -101,7 +101,7 @@ class Run {
 
   State state() const { return state_; }
   void set_state(State state) { state_ = state; }
-  // Nobody but the core's thread and the journal has a part in it.
+  // It changes no more, and no commit takes anything of it.
   bool with_worker() const { return state_ == State::packing || state_ == State::packed; }
 
   // Whether it goes around the journal (PartitionCore decides). Once it is closed the worker may
