@@ -15,7 +15,7 @@
 namespace tidemark::io {
 namespace {
 
-constexpr int kBacklog = 64;
+constexpr int kLocalBacklog = 64;
 
 // The address of a socket file. A path may be longer than the 107 characters that fit: it is then
 // named through its folder's descriptor, which `folder` keeps open.
@@ -77,7 +77,7 @@ Result<Socket> ListenUnix(const std::string& path) {
   RemoveStale(path, *address);
   Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.is_open() || bind(socket.descriptor(), address->get(), sizeof address->name) != 0 ||
-      listen(socket.descriptor(), kBacklog) != 0) {
+      listen(socket.descriptor(), kLocalBacklog) != 0) {
     return SystemError(errno, path + ": listening failed");
   }
   return socket;

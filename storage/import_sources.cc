@@ -2,11 +2,11 @@
 #include <charconv>
 
 #include "storage/import_partition.h"
+#include "storage/kafka_names.h"
 
 namespace tidemark::storage {
 namespace {
 
-constexpr std::string_view kLogStarts = "log-start-offset-checkpoint";
 constexpr uint64_t kMaxLogStartsBytes = uint64_t{64} << 20;
 // Kafka's own topics: its metadata, transactions, cursors.
 constexpr std::string_view kInternalPrefix = "__";

@@ -3,17 +3,13 @@
 #include <array>
 #include <functional>
 
+#include "storage/kafka_names.h"
 #include "storage/manifest.h"
 
 namespace tidemark::storage {
 namespace {
 
 constexpr std::string_view kLeaderEpochs = "leader-epoch-checkpoint";
-constexpr std::string_view kCleanShutdown = ".kafka_cleanshutdown";
-constexpr std::string_view kRecoveryPoints = "recovery-point-offset-checkpoint";
-constexpr std::string_view kLogStarts = "log-start-offset-checkpoint";
-constexpr std::string_view kHighWatermarks = "replication-offset-checkpoint";
-constexpr std::string_view kCleanEnds = "cleaner-offset-checkpoint";
 
 // Leader epoch 0 starts at offset 0: there was never another leader.
 constexpr std::string_view kFirstLeaderEpoch = "0\n1\n0 0\n";
@@ -149,8 +145,7 @@ Status WriteKafkaExports(io::FileSystem& files, const std::string& data_dir,
 
 Status RemoveKafkaExports(io::FileSystem& files, const std::string& data_dir) {
   bool removed = false;
-  for (const std::string_view name :
-       {kCleanShutdown, kRecoveryPoints, kHighWatermarks, kLogStarts, kCleanEnds}) {
+  for (const std::string_view name : kKafkaFiles) {
     const std::string path = io::JoinPath(data_dir, name);
     const auto exists = files.Exists(path);
     if (!exists) return exists.error();

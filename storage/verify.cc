@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "storage/kafka_names.h"
 #include "storage/manifest.h"
 #include "storage/segment_check.h"
 #include "storage/verify_journal.h"
@@ -310,27 +311,18 @@ void VerifyPass::VerifyTopLevel() {
   const auto entries = files_.List(options_.data_dir);
   if (!entries)
     return Add(Finding::Kind::unreadable, options_.data_dir, CauseText(entries.error()));
-  static const std::set<std::string> kKnown = {"journal",
-                                               "manifest",
-                                               "manifest.backup",
-                                               "owner",
-                                               "clock",
-                                               "quarantine",
-                                               "tidemark.sock",
-                                               ".kafka_cleanshutdown",
-                                               "recovery-point-offset-checkpoint",
-                                               "log-start-offset-checkpoint",
-                                               "replication-offset-checkpoint",
-                                               "cleaner-offset-checkpoint",
-                                               "meta.properties",
-                                               "lost+found"};
+  // Names that may stand beside them: of ours, of a broker that had the folder, of the file system.
+  std::set<std::string, std::less<>> known = {"journal",       "manifest",        "manifest.backup",
+                                              "owner",         "clock",           "quarantine",
+                                              "tidemark.sock", "meta.properties", "lost+found"};
+  known.insert(kKafkaFiles.begin(), kKafkaFiles.end());
   std::set<std::string> folders;
   for (const TopicDescription& topic : manifest_.topics) {
     for (int32_t i = 0; i < topic.partitions; ++i)
       folders.insert(topic.name + "-" + std::to_string(i));
   }
   for (const io::DirectoryEntry& entry : *entries) {
-    if (report_.in_use || kKnown.contains(entry.name) || folders.contains(entry.name)) continue;
+    if (report_.in_use || known.contains(entry.name) || folders.contains(entry.name)) continue;
     Add(Finding::Kind::note, io::JoinPath(options_.data_dir, entry.name), "it has no place here");
   }
 }

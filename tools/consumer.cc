@@ -6,19 +6,12 @@
 #include "base/bytes.h"
 
 namespace tidemark::tools {
-namespace {
-
-Error Strange(const char* what) {
-  return Error(ErrorCode::corrupt, std::string("the answer to fetch is strange: ") + what);
-}
-
-}  // namespace
 
 Status Consumer::Prepare(StoreClient& client) {
   const auto topic = client.Ask(Json{{"request", "describe_topic"}, {"topic", options_.topic}});
   if (!topic.ok()) return topic.error();
   const auto partitions = topic->find("partitions");
-  if (partitions == topic->end() || !partitions->is_array()) return Strange("no partitions");
+  if (partitions == topic->end() || !partitions->is_array()) return StrangeAnswer("no partitions");
   Status read = ReadCursors(client);
   if (!read.ok()) return read;
   positions_.clear();
@@ -39,13 +32,13 @@ Status Consumer::TakeNewPartitions(StoreClient& client, int64_t count) {
   const auto topic = client.Ask(Json{{"request", "describe_topic"}, {"topic", options_.topic}});
   if (!topic.ok()) return topic.error();
   const auto partitions = topic->find("partitions");
-  if (partitions == topic->end() || !partitions->is_array()) return Strange("no partitions");
+  if (partitions == topic->end() || !partitions->is_array()) return StrangeAnswer("no partitions");
   const bool by_time = options_.start.kind == StartOffset::Kind::timestamp;
   const StartOffset start = by_time ? options_.start : StartOffset();
   const int64_t known = std::exchange(known_partitions_, static_cast<int64_t>(partitions->size()));
   for (const Json& description : *partitions) {
     const auto partition = RequiredInteger(description, "partition");
-    if (!partition.ok()) return Strange("no offsets");
+    if (!partition.ok()) return StrangeAnswer("no offsets");
     if (*partition < known) continue;
     Status added = AddPosition(description, start);
     if (!added.ok()) return added;
@@ -59,12 +52,12 @@ Status Consumer::ReadCursors(StoreClient& client) {
   const auto group = client.Ask(Json{{"request", "describe_group"}, {"group", options_.group}});
   if (!group.ok()) return group.error();
   const auto cursors = group->find("cursors");
-  if (cursors == group->end() || !cursors->is_array()) return Strange("no cursors");
+  if (cursors == group->end() || !cursors->is_array()) return StrangeAnswer("no cursors");
   for (const Json& cursor : *cursors) {
     const auto topic = RequiredText(cursor, "topic");
     const auto partition = RequiredInteger(cursor, "partition");
     const auto offset = RequiredInteger(cursor, "offset");
-    if (!topic.ok() || !partition.ok() || !offset.ok()) return Strange("no offset");
+    if (!topic.ok() || !partition.ok() || !offset.ok()) return StrangeAnswer("no offset");
     if (*topic == options_.topic) cursors_[static_cast<int32_t>(*partition)] = *offset;
   }
   return {};
@@ -84,7 +77,7 @@ Status Consumer::AddPosition(const Json& description, const StartOffset& start) 
   const auto partition = RequiredInteger(description, "partition");
   const auto log_start = RequiredInteger(description, "log_start_offset");
   const auto durable_end = RequiredInteger(description, "durable_end_offset");
-  if (!partition.ok() || !log_start.ok() || !durable_end.ok()) return Strange("no offsets");
+  if (!partition.ok() || !log_start.ok() || !durable_end.ok()) return StrangeAnswer("no offsets");
   if (options_.partition && *options_.partition != *partition) return {};
 
   Position position;
@@ -176,9 +169,9 @@ Result<Consumer::Outcome> Consumer::Step(StoreClient& client, bool wait, int pat
   const Status ok = CheckResponse((*answer)->head);
   if (!ok.ok()) return ok.error();
   const auto parts = (*answer)->head.find("partitions");
-  if (parts == (*answer)->head.end() || !parts->is_array()) return Strange("no partitions");
+  if (parts == (*answer)->head.end() || !parts->is_array()) return StrangeAnswer("no partitions");
   const auto count = OptionalInteger((*answer)->head, "partition_count");
-  if (!count.ok()) return Strange("partition_count");
+  if (!count.ok()) return StrangeAnswer("partition_count");
   const int64_t known_before = known_partitions_;
   const Status grown = TakeNewPartitions(client, count->value_or(0));
   if (!grown.ok()) return grown.error();
@@ -195,7 +188,7 @@ Status Consumer::TakeAnswer(const Message& answer) {
   for (const Json& part : answer.head["partitions"]) {
     const auto bytes = RequiredInteger(part, "batch_bytes");
     if (!bytes.ok() || *bytes < 0 || static_cast<uint64_t>(*bytes) > left.size()) {
-      return Strange("batch_bytes");
+      return StrangeAnswer("batch_bytes");
     }
     Status taken = TakePart(part, left.substr(0, static_cast<size_t>(*bytes)));
     if (!taken.ok() || enough_) return taken;
@@ -210,10 +203,10 @@ Status Consumer::TakePart(const Json& part, std::string_view batches) {
   const auto partition = RequiredInteger(part, "partition");
   const auto offset = RequiredInteger(part, "offset");
   const auto next_offset = RequiredInteger(part, "next_offset");
-  if (!partition.ok() || !offset.ok() || !next_offset.ok()) return Strange("no offsets");
+  if (!partition.ok() || !offset.ok() || !next_offset.ok()) return StrangeAnswer("no offsets");
   const auto position = std::find_if(positions_.begin(), positions_.end(),
                                      [&](const Position& p) { return p.partition == *partition; });
-  if (position == positions_.end()) return Strange("an unknown partition");
+  if (position == positions_.end()) return StrangeAnswer("an unknown partition");
   if (part.contains("error")) return TakeError(*position, part);
   position->offset = *offset;
   position->timestamp_ms.reset();

@@ -20,7 +20,7 @@ namespace {
 
 // A command that has the store open gives it back: soon when it only looks, as late as this when it
 // reads a log to its end while no gateway runs. A gateway that starts must not fail for that.
-constexpr int64_t kLockPatienceUs = 10'000'000;
+constexpr int64_t kOpenPatienceUs = 10'000'000;
 constexpr auto kRetryPause = std::chrono::milliseconds(20);
 // The port of a process that was just killed is free once the kernel has closed what io_uring
 // watched for it.
@@ -94,7 +94,7 @@ Status Gateway::OpenStore() {
   environment_ = std::make_unique<io::Environment>(
       io::Environment{io::SystemFiles(), *loop_, *worker_, base::SystemClock(), &io::SystemRandom64,
                       io::CurrentProcessId(), io::CurrentBoot()});
-  const int64_t deadline_us = NowUs() + kLockPatienceUs;
+  const int64_t deadline_us = NowUs() + kOpenPatienceUs;
   bool told = false;
   for (;;) {
     auto engine = storage::OpenEngine(*environment_, config_.storage);
@@ -107,7 +107,7 @@ Status Gateway::OpenStore() {
     }
     if (!std::exchange(told, true)) {
       log_.warn("{}; waiting up to {} s", OneLine(engine.error().message()),
-                kLockPatienceUs / 1'000'000);
+                kOpenPatienceUs / 1'000'000);
     }
     std::this_thread::sleep_for(kRetryPause);
   }

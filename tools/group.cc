@@ -14,15 +14,11 @@ namespace {
 
 using Action = GroupCommand::Action;
 
-Error Strange(const char* what) {
-  return Error(ErrorCode::corrupt, std::string("the answer is strange: ") + what);
-}
-
 int List(StoreClient& client, const GroupCommand& command) {
   const auto answer = client.Ask(Json{{"request", "list_groups"}});
   if (!answer.ok()) return Fail(answer.error());
   const auto groups = answer->find("groups");
-  if (groups == answer->end() || !groups->is_array()) return Fail(Strange("no groups"));
+  if (groups == answer->end() || !groups->is_array()) return Fail(StrangeAnswer("no groups"));
   Output output;
   if (command.json) output.Write(JsonText(*groups) + "\n");
   for (const Json& group : *groups) {
@@ -36,7 +32,7 @@ Result<Json> Cursors(StoreClient& client, const GroupCommand& command) {
   auto answer = client.Ask(Json{{"request", "describe_group"}, {"group", command.name}});
   if (!answer.ok()) return answer.error();
   const auto cursors = answer->find("cursors");
-  if (cursors == answer->end() || !cursors->is_array()) return Strange("no cursors");
+  if (cursors == answer->end() || !cursors->is_array()) return StrangeAnswer("no cursors");
   if (!cursors->empty()) return std::move(*cursors);
   return Error(ErrorCode::invalid_argument, "there is no group '" + command.name + "'");
 }
@@ -68,7 +64,7 @@ Result<int64_t> FindTime(StoreClient& client, const std::string& topic, int64_t 
   if (!answer.ok()) return answer.error();
   const auto parts = answer->find("partitions");
   if (parts == answer->end() || !parts->is_array() || parts->size() != 1)
-    return Strange("no partition");
+    return StrangeAnswer("no partition");
   if (parts->front().contains("error")) return ReadError(parts->front());
   return RequiredInteger(parts->front(), "offset");
 }
@@ -78,7 +74,7 @@ Result<int64_t> OffsetFor(StoreClient& client, const GroupCommand& command,
   const auto index = RequiredInteger(partition, "partition");
   const auto log_start = RequiredInteger(partition, "log_start_offset");
   const auto end = RequiredInteger(partition, "durable_end_offset");
-  if (!index.ok() || !log_start.ok() || !end.ok()) return Strange("no offsets");
+  if (!index.ok() || !log_start.ok() || !end.ok()) return StrangeAnswer("no offsets");
   switch (start.kind) {
     case StartOffset::Kind::beginning:
       return *log_start;
@@ -100,7 +96,7 @@ Result<Json> NewPositions(StoreClient& client, const GroupCommand& command) {
   const auto topic = client.Ask(Json{{"request", "describe_topic"}, {"topic", command.topic}});
   if (!topic.ok()) return topic.error();
   const auto partitions = topic->find("partitions");
-  if (partitions == topic->end() || !partitions->is_array()) return Strange("no partitions");
+  if (partitions == topic->end() || !partitions->is_array()) return StrangeAnswer("no partitions");
   Json positions = Json::array();
   for (const Json& partition : *partitions) {
     const auto index = RequiredInteger(partition, "partition");

@@ -122,6 +122,10 @@ class EngineChannel : public Channel {
 
 }  // namespace
 
+Error StrangeAnswer(const char* what) {
+  return Error(ErrorCode::corrupt, std::string("the answer is strange: ") + what);
+}
+
 bool NobodyListens(const Error& error) {
   return error.system_errno() == ENOENT || error.system_errno() == ECONNREFUSED ||
          error.system_errno() == ENOTDIR;

@@ -37,7 +37,7 @@ class StoreClient {
  public:
   // Connects to the `serve` of the folder; opens the folder when there is none. When some other
   // process has it open for a moment (another command, a `serve` that is just starting), waits for
-  // a second.
+  // some seconds.
   static Result<std::unique_ptr<StoreClient>> Open(const StoreOptions& options);
 
   // Through a `serve`? Then others may append meanwhile, and waiting for records makes sense.
@@ -67,6 +67,8 @@ class StoreClient {
 // Opens the store, acts on it, and closes it: what a command that does one thing returns.
 int RunOnStore(const StoreOptions& options, const std::function<int(StoreClient&)>& act);
 
+// An answer without what every `serve` tells: it is of another version, or none of ours.
+Error StrangeAnswer(const char* what);
 // Whether connecting failed because nobody listens: no socket, or one that a killed process left.
 bool NobodyListens(const Error& error);
 // Whether the `serve` at the other end has stopped or was killed.

@@ -10,10 +10,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/sanitized.h"
+
 namespace tidemark::sim {
 namespace {
 
 constexpr uint64_t kSteps = 120;
+constexpr uint64_t kSeeds = kSanitized ? 20 : 40;
 
 Outcome ExpectNothingBroken(uint64_t seed) {
   Outcome outcome = Simulate(seed, kSteps, /*keep_history=*/false);
@@ -29,7 +32,7 @@ TEST(SimulationTest, FixedSeeds) {
   uint64_t cursor_commits = 0;
   uint64_t appends_without_room = 0;
   std::map<std::string, uint64_t> trouble;
-  for (uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed) {
+  for (uint64_t seed = 1; seed <= kSeeds && !HasFailure(); ++seed) {
     const Outcome outcome = ExpectNothingBroken(seed);
     scrubbed_bytes += outcome.scrubbed_bytes;
     segments_removed += outcome.segments_removed;
