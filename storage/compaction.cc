@@ -105,6 +105,7 @@ void Compaction::Begin(Plan plan) {
   partition_ = plan.partition;
   pass_ = std::make_shared<CompactionPass>(context_.environment.files, TermsFor(plan),
                                            std::move(plan.sources));
+  HoldSources(0, pass_->sources().size());
   context_.compaction_memory_bytes = pass_->memory_bytes();
   due_us_ = context_.now_us;
   GoOn();
@@ -131,6 +132,7 @@ void Compaction::GoOn() {
     case CompactionPass::State::wants_room:
       if (!ReserveRoom()) return;
       pass_->BeginGroup();
+      HoldSources(pass_->group().first, pass_->group().end);
       return StartPiece();
     case CompactionPass::State::works:
       return StartPiece();
@@ -182,7 +184,22 @@ void Compaction::TakePiece(uint64_t bytes, int64_t began_us) {
   context_.compaction_memory_bytes = pass_->memory_bytes();
   due_us_ = began_us + static_cast<int64_t>(bytes * kSecondInUs /
                                             context_.options.compaction_bytes_per_second);
+  if (pass_->state() != CompactionPass::State::works && !pass_->failure()) ReleaseSources();
   if (stopped_) Stop();
+}
+
+// What the pass has open while it works, and nothing beyond: whoever removes a segment waits for
+// it.
+void Compaction::HoldSources(size_t first, size_t end) {
+  for (size_t i = first; i < end; ++i)
+    partition_->segments().at(pass_->sources()[i].base_offset).AddWork(pass_);
+}
+
+void Compaction::ReleaseSources() {
+  for (const CompactionSource& source : pass_->sources()) {
+    const auto segment = partition_->segments().find(source.base_offset);
+    if (segment != partition_->segments().end()) segment->second.RemoveHolder(pass_);
+  }
 }
 
 // --- The swap ------------------------------------------------------------------------------------
@@ -284,7 +301,7 @@ void Compaction::EndFailed() {
   Drop();
 }
 
-// The pass ends here; the worker removes what it has written.
+// The pass ends here; the worker removes what it has written, and only then its room is free.
 void Compaction::Drop() {
   working_ = true;
   io::FileSystem& files = context_.environment.files;
@@ -297,9 +314,9 @@ void Compaction::Drop() {
       },
       [this, removed] {
         working_ = false;
+        EndPass();
         if (!removed->ok()) context_.Tell(NoticeLevel::info, removed->error().ToString());
       });
-  EndPass();
 }
 
 }  // namespace tidemark::storage

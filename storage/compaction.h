@@ -82,6 +82,8 @@ class Compaction {
   void ReturnRoom(uint64_t written_bytes);
   void StartPiece();
   void TakePiece(uint64_t bytes, int64_t began_us);
+  void HoldSources(size_t first, size_t end);
+  void ReleaseSources();
   void StartSwap();
   void TakeSwap(Swap& swap);
   void TakeSuccessor(Swap& swap);

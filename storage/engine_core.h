@@ -94,7 +94,7 @@ class EngineCore {
   Status CheckPartitionRoom(const TopicCore* topic, int32_t more) const;
   Status MakePartitions(TopicCore& topic, int32_t count);
   void NotePartitionsMade(TopicCore& topic, int32_t count);
-  Status SetAsideRemains(const std::string& folder);
+  Result<bool> SetAsideRemains(const std::string& folder);
   Result<bool> DrainIfThereIsRoom();
   Status CommitForClose();
   Status DrainForClose();

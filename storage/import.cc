@@ -121,8 +121,8 @@ Result<CheckpointEntry> Import::CopyPartition(const TopicDescription& topic, int
   if (!exists) return exists.error();
   if (*exists) {
     Quarantine quarantine(environment_, options_.data_dir);
-    Status moved = quarantine.MoveSegments(folder, "it was here before its topic was imported");
-    if (!moved.ok()) return moved.error();
+    const auto moved = quarantine.MoveSegments(folder, "it was here before its topic was imported");
+    if (!moved) return moved.error();
   }
   folders_.push_back(folder);
   if (Status made = MakePartitionFolder(files, folder, topic.id); !made.ok()) return made.error();

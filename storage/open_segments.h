@@ -26,23 +26,42 @@ struct CompactionFacts {
   bool clean() const { return compacted && compacted->clean_end_offset == end_offset; }
 };
 
+// What holds a segment's files open, for as long as it lives.
+struct Opening {
+  std::weak_ptr<const void> holder;
+  bool by_work = false;  // of the engine's own, which lets go soon; else a reader
+};
+using Openings = std::vector<Opening>;
+
 // A segment as the readers' side knows it.
 struct SegmentEntry {
   std::shared_ptr<OpenSegment> opened;  // null: not opened yet, or let go
   // Let go, or opened anew since the segment has grown, while readers held it: they hold the files.
-  std::vector<std::weak_ptr<OpenSegment>> held;
+  // So do a pass of compaction, and the scrub.
+  Openings held;
   std::optional<int64_t> max_timestamp_ms;  // known once it was opened
   std::optional<int64_t> last_append_ms;    // on the engine clock; the same, or its seal was read
   std::optional<uint64_t> log_bytes;        // known once it was written to, or measured
   std::optional<CompactionFacts> facts;     // known once its seal was read for that
 
   void LetGo() {
-    std::erase_if(held, [](const auto& opening) { return opening.expired(); });
-    if (opened.use_count() > 1) held.push_back(opened);
+    RemoveHolder(nullptr);
+    if (opened.use_count() > 1) held.push_back({opened});
     opened.reset();
   }
-  // All that readers hold of it still.
-  std::vector<std::weak_ptr<OpenSegment>> TakeHeld() {
+  void AddWork(const std::shared_ptr<const void>& work) {
+    RemoveHolder(work);
+    held.push_back({work, /*by_work=*/true});
+  }
+  // And those that are gone.
+  void RemoveHolder(const std::shared_ptr<const void>& holder) {
+    std::erase_if(held, [&](const Opening& opening) {
+      const auto live = opening.holder.lock();
+      return live == nullptr || live == holder;
+    });
+  }
+  // All that is held of it still.
+  Openings TakeHeld() {
     LetGo();
     return std::exchange(held, {});
   }

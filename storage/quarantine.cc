@@ -191,14 +191,15 @@ Status Quarantine::MoveSegment(const std::string& folder, int64_t base_offset,
   return {};
 }
 
-Status Quarantine::MoveSegments(const std::string& folder, const std::string& cause) {
+Result<bool> Quarantine::MoveSegments(const std::string& folder, const std::string& cause) {
   const auto bases = ListSegments(environment_.files, folder);
   if (!bases) return bases.error();
-  if (bases->empty()) return {};
+  if (bases->empty()) return false;
   for (const int64_t base : *bases) {
-    if (Status moved = MoveSegment(folder, base, cause); !moved) return moved;
+    if (Status moved = MoveSegment(folder, base, cause); !moved) return moved.error();
   }
-  return environment_.files.FlushDirectory(folder);
+  if (Status flushed = environment_.files.FlushDirectory(folder); !flushed) return flushed.error();
+  return true;
 }
 
 std::string Quarantine::NameFor(const std::string& path) const {

@@ -28,8 +28,8 @@ class Quarantine {
   Status Move(const std::string& path, const std::string& name, const std::string& note);
   // Moves a segment's files there, as FOLDER-FILE; the folder is to be flushed by the caller.
   Status MoveSegment(const std::string& folder, int64_t base_offset, const std::string& cause);
-  // All segments of a partition folder.
-  Status MoveSegments(const std::string& folder, const std::string& cause);
+  // All segments of a partition folder. Whether there were any.
+  Result<bool> MoveSegments(const std::string& folder, const std::string& cause);
 
   // What a file of the store is called there, after the time: "t-0/5.log" becomes "t-0-5.log".
   std::string NameFor(const std::string& path) const;

@@ -63,7 +63,7 @@ void ReaderCore::NoteHeld(PartitionCore& partition, Pending& pending) {
   if (!is_there) {
     pending.opened.reset();
   } else if (pending.opened) {
-    entry->second.held.push_back(pending.opened);
+    entry->second.held.push_back({pending.opened});
   }
 }
 

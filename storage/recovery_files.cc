@@ -84,8 +84,11 @@ Status Recovery::RestorePartition(PartitionCore& partition, const CheckpointEntr
   io::FileSystem& files = context_.environment.files;
   auto bases = SettleFolder(partition, entry);
   if (!bases) return bases.error();
-  if (entry == nullptr)
-    return quarantine_.MoveSegments(partition.folder(), "no checkpoint knows this segment");
+  if (entry == nullptr) {
+    const auto moved =
+        quarantine_.MoveSegments(partition.folder(), "no checkpoint knows this segment");
+    return moved ? Status() : moved.error();
+  }
 
   PartitionState& state = states_[&partition];
   state.first_needed_sequence = entry->first_needed_sequence;

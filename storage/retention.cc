@@ -44,7 +44,7 @@ struct Retention::Removal {
   PartitionCore* partition = nullptr;
   struct Segment {
     int64_t base_offset = 0;
-    Openings held;         // by readers
+    Openings held;
     bool removed = false;  // the worker's to fill in
     uint64_t bytes = 0;
   };

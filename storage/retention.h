@@ -37,15 +37,16 @@ class Retention {
   // What a segment's files take on the disk, at most; the worker's, too.
   static uint64_t BytesOfSegment(io::FileSystem& files, const std::string& folder,
                                  int64_t base_offset);
-  // Files of a segment were removed, or replaced: what they took is free when no reader has them
-  // open any more.
-  using Openings = std::vector<std::weak_ptr<OpenSegment>>;
+  // Files of a segment were removed, or replaced: what they took is free when nobody has them open
+  // any more.
   void CreditWhenReleased(PartitionCore& partition, Openings held, uint64_t bytes);
   // A topic's limits have changed.
   void LookSoon() { due_us_ = context_.now_us; }
   // A topic's files are gone: what the store takes is counted anew.
   void CountSoon() { removed_bytes_ = context_.options.store_bytes; }
-  // Counts what a topic's files take against its budget, at once. Blocks.
+  // Counts what all files take against the store's budget, at once. Blocks.
+  void CountStore();
+  // The same for a topic's files and its budget.
   void Count(TopicCore& topic);
   // Nothing new is begun; what was not removed yet is at the next opening.
   void Stop() { stopped_ = true; }
@@ -73,6 +74,7 @@ class Retention {
   std::vector<PartitionCore*> Victims(const TopicCore* only) const;
   bool CanMakeRoom(const TopicCore* only) const;
   bool AwaitsFlush(const TopicCore* only) const;
+  bool AwaitsWork(const TopicCore* only) const;
   PartitionCore* FindVictim(const TopicCore* only);
   bool StartRemoval();
   void FinishRemoval(const Removal& removal);
@@ -97,7 +99,7 @@ class Retention {
   std::vector<PartitionCore*> to_measure_;
   std::vector<PartitionCore*> to_date_;  // have a first segment whose seal is to be read
   PartitionCore* victim_ = nullptr;      // gives up a segment for the room that it takes
-  // Removed, though a reader has it open still: its room comes when that lets go.
+  // Removed, though somebody has it open still: its room comes when they let go.
   struct Pinned {
     Openings held;
     PartitionCore* partition = nullptr;

@@ -21,6 +21,8 @@ constexpr uint64_t kBudgetHeadroomShare = 16;
 constexpr uint64_t kCountShare = 4;
 constexpr uint64_t kDiskHeadroomBytes = uint64_t{8} << 20;
 
+bool IsLive(const Opening& opening) { return !opening.holder.expired(); }
+
 bool IsDue(uint64_t budget_bytes, uint64_t removed_bytes) {
   return budget_bytes != 0 && removed_bytes >= budget_bytes / kCountShare;
 }
@@ -43,7 +45,7 @@ void Retention::MakeRoom() {
 // One segment at a time: what it gives back is known when its files are gone.
 void Retention::MakeRoomIn(const SpaceLedger& space, uint64_t headroom_bytes, const TopicCore* only,
                            PartitionCore** victim) {
-  if (*victim != nullptr && IsLeaving(**victim)) return;
+  if ((*victim != nullptr && IsLeaving(**victim)) || AwaitsWork(only)) return;
   *victim = space.Fits(headroom_bytes) ? nullptr : FindVictim(only);
   if (!space.Fits(headroom_bytes) && Victims(only).empty() && AwaitsFlush(only))
     packer_.FlushSoon();
@@ -71,7 +73,16 @@ std::vector<PartitionCore*> Retention::Victims(const TopicCore* only) const {
 
 bool Retention::CanMakeRoom(const TopicCore* only) const {
   const PartitionCore* under_way = only != nullptr ? only->victim : victim_;
-  return under_way != nullptr || !Victims(only).empty() || AwaitsFlush(only);
+  return under_way != nullptr || !Victims(only).empty() || AwaitsFlush(only) || AwaitsWork(only);
+}
+
+// Whether what was removed gives its room back as soon as the engine's own work lets go of it.
+bool Retention::AwaitsWork(const TopicCore* only) const {
+  return std::any_of(pinned_.begin(), pinned_.end(), [&](const Pinned& pinned) {
+    const auto reads = [](const Opening& opening) { return IsLive(opening) && !opening.by_work; };
+    return (only == nullptr || only == &pinned.partition->topic()) &&
+           std::none_of(pinned.held.begin(), pinned.held.end(), reads);
+  });
 }
 
 // Whether there is a finished segment to give up that no flush has brought into the list yet: a
@@ -117,8 +128,7 @@ void Retention::CreditWhenReleased(PartitionCore& partition, Openings held, uint
 
 void Retention::CreditUnpinned() {
   std::erase_if(pinned_, [](const Pinned& pinned) {
-    const bool is_held = std::any_of(pinned.held.begin(), pinned.held.end(),
-                                     [](const auto& opening) { return !opening.expired(); });
+    const bool is_held = std::any_of(pinned.held.begin(), pinned.held.end(), IsLive);
     if (is_held) return false;
     pinned.partition->CreditSpace(pinned.bytes);
     return true;
@@ -165,6 +175,13 @@ void Retention::TakeCount(TopicCore* topic, uint64_t used_bytes) {
   const uint64_t budget = topic != nullptr ? topic->budget_bytes() : context_.options.store_bytes;
   SpaceLedger& space = topic != nullptr ? topic->space : context_.space;
   if (budget != 0) space.SetRoom(RoomInBudget(budget, used_bytes));
+}
+
+void Retention::CountStore() {
+  if (context_.options.store_bytes == 0) return;
+  const auto used = BytesBelow(context_.environment.files, {context_.options.data_dir});
+  if (used) TakeCount(nullptr, *used);
+  CountSoon();  // once more, when the worker has nothing unsettled
 }
 
 // At once: its budget is new, or another than before.

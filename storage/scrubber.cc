@@ -142,6 +142,7 @@ bool Scrubber::BeginSegment() {
   segment_->place = *place;
   segment_->compactions = PartitionAt(*place).compactions;
   segment_->what = Describe(*place);
+  PartitionAt(*place).segments().at(place->base_offset).AddWork(segment_);
   context_.scrub_memory_bytes = kMemoryBytes;
   return true;
 }

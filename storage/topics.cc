@@ -80,10 +80,14 @@ Status EngineCore::MakePartitions(TopicCore& topic, int32_t count) {
   const TopicDescription& description = topic.description();
   const auto before = static_cast<int32_t>(topic.partitions().size());
   std::vector<std::string> folders;
+  bool any_set_aside = false;
   for (int32_t index = before; index < count; ++index) {
     folders.push_back(PartitionFolder(context_.options.data_dir, description.name, index));
-    if (Status cleared = SetAsideRemains(folders.back()); !cleared) return cleared;
+    const auto set_aside = SetAsideRemains(folders.back());
+    if (!set_aside) return set_aside.error();
+    any_set_aside = any_set_aside || *set_aside;
   }
+  if (any_set_aside) retention_->CountStore();  // the quarantine's notes take room, too
   Status made = MakePartitionFolders(context_.environment.files, context_.options.data_dir, folders,
                                      description.id);
   if (!made.ok()) return made;
@@ -171,11 +175,12 @@ Status EngineCore::AddPartitions(std::string_view name, int32_t count) {
 }
 
 // A deletion that a crash has cut off may have left segments in the folder of a topic that is in
-// the manifest no more, or somebody has put them there: they are none of the new topic's.
-Status EngineCore::SetAsideRemains(const std::string& folder) {
+// the manifest no more, or somebody has put them there: they are none of the new topic's. Whether
+// there were any.
+Result<bool> EngineCore::SetAsideRemains(const std::string& folder) {
   const auto exists = context_.environment.files.Exists(folder);
   if (!exists) return exists.error();
-  if (!*exists) return {};
+  if (!*exists) return false;
   Quarantine quarantine(context_.environment, context_.options.data_dir);
   return quarantine.MoveSegments(folder, "it was here before its topic was made");
 }
