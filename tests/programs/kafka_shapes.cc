@@ -235,7 +235,7 @@ void Close(Engine& engine) {
 // It looks once a second whether there is something to do.
 void WaitUntilCompactionRests(Engine& engine) {
   using std::chrono::steady_clock;
-  constexpr auto kRests = std::chrono::seconds(3);
+  constexpr auto kRests = std::chrono::seconds(6);
   uint64_t bytes = 0;
   auto last_work = steady_clock::now();
   PollUntil(engine, "compaction rests", [&] {

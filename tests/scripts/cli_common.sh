@@ -47,9 +47,10 @@ expect_error() {
   grep -qF -- "$text" "$work/err" || fail "$*: no '$text' in: $(cat "$work/err")"
 }
 
-# wait_for COMMAND...: until it succeeds. What is waited for must come; a minute means that it did not.
+# wait_for COMMAND...: until it succeeds. What is waited for must come; a minute (PATIENCE_S) means
+# that it did not.
 wait_for() {
-  local deadline=$((SECONDS + 60))
+  local deadline=$((SECONDS + ${PATIENCE_S:-60}))
   until "$@"; do
     [ $SECONDS -lt $deadline ] || fail "waited in vain for: $*"
     sleep 0.02

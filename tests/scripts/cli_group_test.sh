@@ -147,6 +147,7 @@ for round in $(seq 8); do
   [ $((round % 3)) -eq 0 ] || wait_for lines_in "$work/printed" $((total / 3))
   kill -KILL "$consumer"
   wait "$consumer" 2>/dev/null || true
+  echo >>"$work/printed"  # a line that was cut off ends here
 done
 consume k --group g -e -f '%p:%o\n' >>"$work/printed"
 # A line may be cut off where a consumer was killed in the middle of its write; it is printed again.

@@ -5,7 +5,7 @@ import socket
 import struct
 
 import garbage_context  # pylint: disable=unused-import # where `gateway` is found
-from gateway import Failure, Gateway, require, run_ok
+from gateway import PATIENCE_S, Failure, Gateway, require, run_ok
 
 MOST_GATEWAY_BYTES = 128 << 20
 
@@ -37,7 +37,7 @@ def publish_packet(topic, message, message_id=1, qos=1):
 
 class Connection:
     def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
 
     def send(self, data):
         try:

@@ -117,7 +117,7 @@ TEST_F(TopicBudgetTest, ACompactedOneThatIsFullIsMadeSmaller) {
     record.value = value;
     auto offset = partition.Append(record, Durability::buffered);
     for (int turns = 0; !offset.ok(); ++turns) {
-      ASSERT_LT(turns, 2'000) << "record " << i << ": " << offset.error().ToString();
+      ASSERT_LT(turns, 20'000) << "record " << i << ": " << offset.error().ToString();
       times_full += offset.error().code() == ErrorCode::disk_full ? 1 : 0;
       engine_->Poll(std::chrono::milliseconds(10));
       offset = partition.Append(record, Durability::buffered);

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 
-from gateway import Failure, command_path, require, run
+from gateway import PATIENCE_S, Failure, command_path, require, run
 from lost_offsets import TORN, VERIFIED, LostOffsets
 from mqtt_clients import LineReader, payload
 
@@ -67,7 +67,7 @@ class Follower:
 
     def end(self):
         self.process.terminate()
-        code = self.process.wait(60)
+        code = self.process.wait(PATIENCE_S)
         self._reader.join()
         return code
 
