@@ -151,16 +151,19 @@ void Compaction::StartSurvey(PartitionCore& partition) {
   for (const auto& [base, segment] : partition.segments()) {
     if (base >= partition.checkpointed_active_base || survey->segments.size() == kMostSealsAtOnce)
       break;
-    if (!segment.facts) survey->segments.emplace_back(base, CompactionFacts());
+    if (segment.facts) continue;
+    // Without its seal: for as old as is known, at the latest.
+    CompactionFacts facts;
+    facts.appended.last_ms = segment.last_append_ms.value_or(opened_ms_);
+    facts.appended.first_ms = facts.appended.last_ms;
+    survey->segments.emplace_back(base, facts);
   }
   io::FileSystem& files = context_.environment.files;
   context_.environment.worker.Submit(
-      [&files, survey, folder = partition.folder(), owner = partition.owner(),
-       opened_ms = opened_ms_] {
+      [&files, survey, folder = partition.folder(), owner = partition.owner()] {
         for (auto& [base, facts] : survey->segments) {
           const auto size = io::SizeOf(files, SegmentPath(folder, base, SegmentFile::log));
           facts.log_bytes = size ? *size : 0;
-          facts.appended = {opened_ms, opened_ms};
           const auto seal = ReadSeal(files, folder, base);
           facts.sealed = seal && seal->owner == owner && seal->log_bytes == facts.log_bytes;
           if (!facts.sealed) continue;

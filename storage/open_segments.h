@@ -19,7 +19,7 @@ namespace tidemark::storage {
 struct CompactionFacts {
   bool sealed = false;  // its seal is good
   std::optional<CompactedPart> compacted;
-  AppendTimes appended;  // of one without a seal: when the store was opened
+  AppendTimes appended;  // of one without a seal: as late as may be
   uint64_t log_bytes = 0;
   int64_t end_offset = 0;  // behind its last batch, by the seal
   bool left = false;       // it is damaged, or not for this version to read

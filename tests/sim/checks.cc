@@ -53,7 +53,8 @@ void Simulation::CheckAge(const Target& target, int64_t start) {
     const int64_t age_us = world_.clock.passed_us() - record.appended_us;
     if (record.hole || record.damaged || (least_ms && age_us >= *least_ms * 1000)) return true;
     return Fail(target.name + ": " + std::to_string(offset) + " is given up, and is " +
-                std::to_string(age_us) + " us old");
+                std::to_string(age_us) + " us old; it may stay for " +
+                (least_ms ? std::to_string(*least_ms) + " ms" : "ever"));
   });
 }
 

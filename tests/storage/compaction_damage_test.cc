@@ -1,5 +1,6 @@
 // Compaction that meets damage, a failing disk, or its own remains.
 #include <array>
+#include <cerrno>
 #include <filesystem>
 
 #include "storage/segment_swap.h"
@@ -38,6 +39,27 @@ TEST_F(CompactionDamageTest, ADamagedSegmentIsToldOnceAndLeft) {
   ASSERT_EQ(lost.size(), 1U);
   EXPECT_EQ(lost[0].first_offset, bases[3]);
   EXPECT_LE(lost[0].end_offset, bases[4]);
+}
+
+// Found by the simulator (seed 196000013676): it was taken for as old as the opening, which is the
+// latest for what was there before, and too early for what came since.
+TEST_F(CompactionDamageTest, WithoutItsSealASegmentIsNoOlderThanItIs) {
+  TopicConfig config = Compacted();
+  config.cleanup_policy = CleanupPolicy::compact_and_remove;
+  config.retention_ms = 600'000;
+  OpenInWorld();
+  Partition& partition = MakeTopic("t", config);
+  PollSeconds(1'000);
+  world_.plan = [](Call call, const std::string& path) {
+    return call == Call::read && path.ends_with(".seal") ? EIO : 0;
+  };
+  PutMany(partition, 5'000, 50);
+  PollUntilPasses(1);
+  PollSeconds(300);
+  EXPECT_EQ(partition.log_start_offset(), 0);
+  ExpectCompacted(ReadWhole());
+  PollSeconds(600);
+  EXPECT_GT(partition.log_start_offset(), 0);
 }
 
 // In a compacted segment, too, damage is told as exactly those offsets that it has hit.
