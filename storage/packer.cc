@@ -79,11 +79,12 @@ void Packer::Enqueue(PartitionCore& partition) {
 void Packer::PackSoon(PartitionCore& partition) {
   if (committer_.blocked()) partition.SplitUndurableRuns();
   partition.CloseOpenRun();
+  // In their order: what can be packed behind what cannot, as what goes around the journal may, is
+  // no work, and a queue that holds it would put off the flush that the journal waits for.
   for (const auto& run : partition.runs()) {
-    if (run->packable()) {
-      Enqueue(partition);
-      return;
-    }
+    if (run->with_worker()) continue;
+    if (run->packable()) Enqueue(partition);
+    return;
   }
 }
 

@@ -210,5 +210,37 @@ TEST_F(FoundTest, WithoutACheckpointTheFirstRecordsAreToldAsLost) {
   EXPECT_EQ(lost.front().end_offset, 1);
 }
 
+// A run of the journal stood before runs that go around it, the journal was too full for it, and
+// what could be flushed to make room was put off for these, which nobody could pack.
+TEST_F(FoundTest, AFullJournalIsNotWaitedForInVain) {
+  const std::string value(10'000, 'v');
+  for (uint64_t seed = 1; seed <= 120; ++seed) {
+    OpenInWorld({}, seed);
+    TopicConfig config;
+    config.compression = Compression::none;
+    config.segment_bytes = 64 << 10;
+    std::vector<Partition*> partitions;
+    for (const char* name : {"busy", "a", "b"}) {
+      const auto topic = engine_->CreateTopic(name, 1, config);
+      ASSERT_TRUE(topic.ok());
+      partitions.push_back((*topic)->partition(0));
+    }
+    Random random(seed);
+    for (int i = 0; i < 2'000; ++i) {
+      const bool others = i % 500 < 15;  // their tails keep the journal's oldest part
+      Partition& partition = *partitions[others ? random.Below(3) : 0];
+      Record record;
+      record.value = value;
+      for (int turns = 0; !partition.Append(record, Durability::buffered).ok(); ++turns) {
+        ASSERT_LT(turns, 1'000) << "for ever busy, seed " << seed << ", record " << i;
+        engine_->Poll(std::chrono::milliseconds(random.OneIn(3) ? 100 : 0));
+      }
+      if (random.OneIn(30)) engine_->Poll(std::chrono::milliseconds(0));
+      if (random.OneIn(40)) world_->clock.Pass(static_cast<int64_t>(random.Below(600'000)));
+    }
+    EXPECT_GT(engine_->stats().around_journal_bytes, 0U);
+  }
+}
+
 }  // namespace
 }  // namespace tidemark::sim
