@@ -8,7 +8,7 @@ source "$(dirname "$0")/bench_common.sh"
 needs bench_peers
 
 echo "-- bench_peers"
-"$TIDEMARK_BUILD/bench_peers" --dir "$work" --rounds 2 --seconds 0.05 --partitions 1,3 \
+"$TIDEMARK_BUILD/bench_peers" --dir "$work" --rounds 2 --seconds 0.3 --partitions 1,3 \
   --in-flight 8 --in-flight-partitions 1,4 --bulk-records 2000 --read-records 2000 \
   --log-bytes 1MiB --keep-page-cache --readings 20 --window-seconds 1 --readings-per-second 50 \
   --json "$work/peers.json" >"$work/table"
@@ -24,8 +24,8 @@ systems = {row["system"] for row in rows}
 assert {"Tidemark", "raw device"} <= systems, systems
 for row in rows:
     assert len(row["samples"]) == 2, row
-    # On a busy machine the rounds may be over before anything is done.
-    assert max(row["samples"]) > 0 or row["work"] in "bhi", row
+    # On a busy machine one round may be over before anything is done.
+    assert max(row["samples"]) > 0 or row["work"] in "hi", row
     assert row["better"] in ("higher", "lower"), row
 # Every system that can be asked for a work has a row of it.
 for system in systems - {"raw device", "zstd itself"}:
@@ -42,7 +42,7 @@ echo "-- bench_mqtt_load and servers.py"
 code=0
 bench/peers/servers.py --build "$TIDEMARK_BUILD" --dir "$work" --server nobody >"$work/out" 2>&1 || code=$?
 [ "$code" -eq 2 ] || fail "an unknown server gives $code"
-bench/peers/servers.py --build "$TIDEMARK_BUILD" --dir "$work" --rounds 1 --seconds 0.5 \
+bench/peers/servers.py --build "$TIDEMARK_BUILD" --dir "$work" --rounds 1 --seconds 2 \
   --connections 1,3 --server "tidemark,mosquitto,nats jetstream" --json "$work/servers.json" \
   >"$work/table"
 /usr/bin/python3 - "$work/servers.json" <<'END'
@@ -51,8 +51,7 @@ rows = json.load(open(sys.argv[1]))["rows"]
 cases = {row["case"] for row in rows if row["system"] == "Tidemark" and row["work"] == "j"}
 assert cases == {f"QoS {qos}, {count}" for qos in (0, 1)
                  for count in ("1 connection", "3 connections")}, cases
-# On a busy disk half a second may be over before the first flush.
-assert all(row["median"] > 0 or row["work"] in "abj" for row in rows), rows
+assert all(row["median"] > 0 for row in rows), rows
 assert {row["work"] for row in rows} == set("abcgij")
 END
 

@@ -75,10 +75,10 @@ expect 615 "$(field '["jobs"][2]["read"]["records"]' <out)"
   grep -qx 1 || fail "--section"
 
 echo "-- a rate, a time, and what goes before"
-"$tidemark" bench --rate=100 --runtime=1 --ramp_time=200ms --output-format=json >out
+"$tidemark" bench --rate=100 --iodepth=64 --runtime=2 --ramp_time=200ms --output-format=json >out
 records=$(field '["jobs"][0]["append"]["records"]' <out)
-# What a stall of the disk held back in the ramp comes after it; one in the second leaves few.
-((records > 0 && records <= 130)) || fail "$records records in a second at a rate of 100"
+# What a stall of the disk held back in the ramp comes after it.
+((records > 100 && records <= 230)) || fail "$records records in two seconds at a rate of 100"
 
 echo "-- what is wrong is told"
 expect_error 2 "rw: 'write' must be one of" "$tidemark" bench --rw=write
