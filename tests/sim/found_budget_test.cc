@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "storage/segment.h"
 #include "tests/sim/world_fixture.h"
@@ -253,6 +254,39 @@ TEST_F(FoundBudgetTest, WhatAPassHasOpenTakesItsRoom) {
     }
   }
   EXPECT_GT(admitted, 20);
+}
+
+// What the engine's own work has open comes back soon: no further segment is given up for it.
+TEST_F(FoundBudgetTest, MakingRoomWaitsForAPassThatLetsGo) {
+  constexpr int64_t kBudget = int64_t{32} << 20;
+  int held = 0;
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    MakeWorld({}, seed);
+    options_.compaction_bytes_per_second = 1'000;
+    Open();
+    TopicConfig config = WithBudget(kBudget);
+    config.when_full = WhenFull::drop_oldest;
+    config.cleanup_policy = CleanupPolicy::compact;
+    config.min_cleanable_dirty_ratio = 0;
+    MakeTopic("t", config);
+    Partition& partition = *engine_->FindTopic("t")->partition(0);
+    const std::string folder = options_.data_dir + "/t-0";
+    bool open = false;
+    std::vector<int64_t> bases;
+    while (partition.log_start_offset() == 0) {
+      const auto first =
+          world_->disk.Find(storage::SegmentPath(folder, 0, storage::SegmentFile::log));
+      open = first != nullptr && first->opened > 0;
+      bases = *storage::ListSegments(world_->files, folder);
+      ASSERT_TRUE(AppendPatiently("t"));
+      if (world_->random.OneIn(8)) PollFor(20);
+    }
+    held += open ? 1 : 0;
+    PollFor(200);
+    ASSERT_GT(bases.size(), 2U);
+    EXPECT_EQ(partition.log_start_offset(), bases[1]) << seed;
+  }
+  EXPECT_GT(held, 10);
 }
 
 }  // namespace
