@@ -11,4 +11,8 @@ namespace tidemark::io {
 // waits for it; nothing when the system has no room for one more.
 std::optional<std::thread> StartQuietThread(const char* name, std::function<void()> run);
 
+// From now on the calling thread, and no other, works with what the others leave of the processors,
+// and gives way at once to any that wakes up. Where the kernel refuses it runs as before.
+void RunInBackground();
+
 }  // namespace tidemark::io

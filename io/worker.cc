@@ -1,7 +1,5 @@
 #include "io/worker.h"
 
-#include <sys/resource.h>
-
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -13,8 +11,6 @@
 
 namespace tidemark::io {
 namespace {
-
-constexpr int kLowestPriority = 19;
 
 struct Piece {
   std::function<void()> work;
@@ -85,9 +81,7 @@ size_t ThreadWorker::RunDone() {
 }
 
 void ThreadWorker::Run() {
-  // 0 is this thread alone: on Linux priorities belong to threads. Refused or not, the work is
-  // done.
-  static_cast<void>(setpriority(PRIO_PROCESS, 0, kLowestPriority));
+  RunInBackground();
   std::unique_lock lock(mutex_);
   for (;;) {
     work_ready_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });

@@ -21,8 +21,8 @@ class Worker {
   virtual size_t pending() const = 0;
 };
 
-// A thread at nice 19 (when the kernel allows), started at the first Submit(), that wakes `loop`
-// when work has ended. Its destructor waits for the running piece and drops the rest.
+// A thread that gives way to all others (RunInBackground()), started at the first Submit(), that
+// wakes `loop` when work has ended. Its destructor waits for the running piece and drops the rest.
 std::unique_ptr<Worker> MakeThreadWorker(Loop& loop);
 
 // Runs `work` at once, inside Submit(), and wakes `loop` as the thread would: for tests.
