@@ -25,6 +25,22 @@ grep -q 'RPS=' out || fail "$(cat out)"
 expect 81 "$("$tidemark" consume --data store t -e -f '%o %K %S\n' | grep -c ' 12 50$')"
 "$tidemark" verify store
 
+echo "-- a topic that is there keeps its settings, but for those that the job names"
+settings() {
+  "$tidemark" topic describe --data store kept --json | /usr/bin/python3 -c '
+import json, sys
+config = json.load(sys.stdin)["config"]
+print(*[config[key] for key in sys.argv[1:]])' "$@"
+}
+"$tidemark" topic create --data store kept --config retention.bytes=1MiB --config cleanup.policy=compact,delete \
+  --config compression.type=none --config durability=buffered >out
+"$tidemark" bench --size=5000 --keys=7 --directory=store --topic=kept >out
+expect "1048576 compact,delete none buffered" "$(settings retention.bytes cleanup.policy compression.type durability)"
+"$tidemark" bench --size=5000 --keys=7 --directory=store --topic=kept --segment=2m \
+  --config="retention.ms=60000 when.full=drop_oldest" >out
+expect "2097152 60000 drop_oldest 1048576 none" \
+  "$(settings segment.bytes retention.ms when.full retention.bytes compression.type)"
+
 echo "-- each kind of reading"
 for rw in read randread timeread; do
   for thread in 0 1; do
@@ -83,6 +99,8 @@ records=$(field '["jobs"][0]["append"]["records"]' <out)
 echo "-- what is wrong is told"
 expect_error 2 "rw: 'write' must be one of" "$tidemark" bench --rw=write
 expect_error 2 "no workload 'weather'" "$tidemark" bench --workload=weather
+expect_error 2 "retention.bite" "$tidemark" bench --config="retention.bite=1"
+expect_error 2 "config: 'retention.bytes'" "$tidemark" bench --config="retention.bytes 1"
 expect_error 2 "unknown argument" "$tidemark" bench --iodept=1
 expect_error 1 "nowhere.fio" "$tidemark" bench nowhere.fio
 expect_error 2 "no job 'other'" "$tidemark" bench jobs.fio --section other

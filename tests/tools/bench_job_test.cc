@@ -76,24 +76,14 @@ TEST(BenchJob, UnitsAreThoseOfFio) {
 
 TEST(BenchJob, WrongValuesNameTheirKey) {
   Job job;
-  for (const auto& [key, value] :
-       std::vector<std::pair<const char*, const char*>>{{"size", "many"},
-                                                        {"size", "-1"},
-                                                        {"size", "1x"},
-                                                        {"size", "1e300"},
-                                                        {"size", "nan"},
-                                                        {"runtime", "5y"},
-                                                        {"iodepth", "0"},
-                                                        {"iodepth", "1.5"},
-                                                        {"numjobs", "5000"},
-                                                        {"partitions", "0"},
-                                                        {"recordsize", "9-3"},
-                                                        {"thread", "maybe"},
-                                                        {"linger_us", "1500"},
-                                                        {"zstd_level", "99"},
-                                                        {"durability", "yes"},
-                                                        {"rwmixread", "100"},
-                                                        {"compression", ""}}) {
+  for (const auto& [key, value] : std::vector<std::pair<const char*, const char*>>{
+           {"size", "many"},         {"size", "-1"},        {"size", "1x"},
+           {"size", "1e300"},        {"size", "nan"},       {"runtime", "5y"},
+           {"iodepth", "0"},         {"iodepth", "1.5"},    {"numjobs", "5000"},
+           {"partitions", "0"},      {"recordsize", "9-3"}, {"thread", "maybe"},
+           {"linger_us", "1500"},    {"zstd_level", "99"},  {"durability", "yes"},
+           {"rwmixread", "100"},     {"segment", "1"},      {"config", "segment.bytes"},
+           {"config", "log.dirs=/"}, {"compression", ""}}) {
     const Status set = SetKey(job, key, value);
     ASSERT_FALSE(set.ok()) << key << "=" << value;
     EXPECT_EQ(set.error().code(), ErrorCode::invalid_argument);
@@ -111,6 +101,27 @@ TEST(BenchJob, KeysCanBeReadBack) {
     EXPECT_TRUE(key.set(other, value).ok()) << key.name << "=" << value;
     EXPECT_EQ(key.get(other), value) << key.name;
   }
+}
+
+TEST(BenchJob, OfTheTopicIsSetWhatAJobNames) {
+  TopicConfig there;
+  there.compression = Compression::none;
+  there.retention_bytes = 5;
+  there.when_full = WhenFull::drop_oldest;
+  EXPECT_EQ(Job().topic_settings.Over(there), there);
+
+  Job job;
+  ASSERT_TRUE(SetKey(job, "segment", "2m").ok());
+  ASSERT_TRUE(SetKey(job, "linger_us", "5000").ok());
+  ASSERT_TRUE(SetKey(job, "config", "retention.bytes=7KiB  retention.ms=9").ok());
+  EXPECT_FALSE(SetKey(job, "config", "retention.bytes=8 retention.ms=never").ok());
+  ASSERT_TRUE(SetKey(job, "segment", "4m").ok());
+  TopicConfig wanted = there;
+  wanted.segment_bytes = int64_t{4} << 20;
+  wanted.commit_linger_ms = 5;
+  wanted.retention_bytes = 7 << 10;
+  wanted.retention_ms = 9;
+  EXPECT_EQ(job.topic_settings.Over(there), wanted);
 }
 
 TEST(BenchJob, WhatDoesNotGoTogetherIsRefused) {

@@ -131,8 +131,6 @@ constexpr std::array<Named<Work>, 8> kWorks = {{{"append", Work::append},
                                                 {"rawsync", Work::rawsync}}};
 constexpr std::array<Named<Durability>, 2> kDurabilities = {
     {{"durable", Durability::durable}, {"buffered", Durability::buffered}}};
-constexpr std::array<Named<Compression>, 2> kCompressions = {
-    {{"zstd", Compression::zstd}, {"none", Compression::none}}};
 constexpr std::array<Named<IoEngine>, 3> kIoEngines = {{{"auto", IoEngine::automatic},
                                                         {"io_uring", IoEngine::io_uring},
                                                         {"sync", IoEngine::syscalls}}};
@@ -182,16 +180,27 @@ Status SetLinger(Job& job, std::string_view text) {
   // The engine's commit.linger.ms counts milliseconds.
   int64_t linger_us = 0;
   Status put = Put(ParseWhole(text, 0, kMostCount), &linger_us);
-  if (put.ok() && linger_us % kUsInMs != 0) {
+  if (!put.ok()) return put;
+  if (linger_us % kUsInMs != 0) {
     return Wrong("'" + std::string(text) +
                  "' must be a multiple of 1000: the engine's "
                  "commit.linger.ms is in milliseconds");
   }
-  if (put.ok()) job.linger_us = linger_us;
-  return put;
+  return job.topic_settings.Set("commit.linger.ms", fmt::format("{}", linger_us / kUsInMs));
 }
 
-constexpr std::array<JobKey, 30> kKeys = {{
+std::string LingerOf(const Job& job) {
+  const std::string linger_ms = job.topic_settings.TextOf("commit.linger.ms");
+  return linger_ms == "0" ? linger_ms : linger_ms + "000";
+}
+
+Status SetSegment(Job& job, std::string_view text) {
+  const auto bytes = ParseBytes(text);
+  if (!bytes.ok()) return bytes.error();
+  return job.topic_settings.Set("segment.bytes", fmt::format("{}", *bytes));
+}
+
+constexpr std::array<JobKey, 31> kKeys = {{
     {"rw", "append|read|randread|timeread|tail|mixed|rawwrite|rawsync", "What is done",
      [](Job& job, std::string_view text) { return SetNamed(text, kWorks, &job.rw); },
      [](const Job& job) { return GetNamed(kWorks, job.rw); }},
@@ -230,24 +239,22 @@ constexpr std::array<JobKey, 30> kKeys = {{
     {"durability", "durable|buffered", "What an acknowledgement means",
      [](Job& job, std::string_view text) { return SetNamed(text, kDurabilities, &job.durability); },
      [](const Job& job) { return GetNamed(kDurabilities, job.durability); }},
-    {"linger_us", "N", "A durable commit waits so long for more", SetLinger,
-     [](const Job& job) { return fmt::format("{}", job.linger_us); }},
+    {"linger_us", "N", "A durable commit waits so long for more", SetLinger, LingerOf},
     {"compression", "zstd|none", "Of the topic",
      [](Job& job, std::string_view text) {
-       return SetNamed(text, kCompressions, &job.compression);
+       return job.topic_settings.Set("compression.type", text);
      },
-     [](const Job& job) { return GetNamed(kCompressions, job.compression); }},
+     [](const Job& job) { return job.topic_settings.TextOf("compression.type"); }},
     {"zstd_level", "N", "Of the topic: -7 to 22",
      [](Job& job, std::string_view text) {
-       TopicConfig config;
-       Status set = config.Set("compression.zstd.level", text);
-       if (set.ok()) job.zstd_level = config.zstd_level;
-       return set;
+       return job.topic_settings.Set("compression.zstd.level", text);
      },
-     [](const Job& job) { return fmt::format("{}", job.zstd_level); }},
-    {"segment", "BYTES", "segment.bytes of the topic",
-     [](Job& job, std::string_view text) { return Put(ParseBytes(text), &job.segment_bytes); },
-     [](const Job& job) { return fmt::format("{}", job.segment_bytes); }},
+     [](const Job& job) { return job.topic_settings.TextOf("compression.zstd.level"); }},
+    {"segment", "BYTES", "segment.bytes of the topic", SetSegment,
+     [](const Job& job) { return job.topic_settings.TextOf("segment.bytes"); }},
+    {"config", "KEY=VALUE...", "Settings of the topic under their own names, with blanks between",
+     [](Job& job, std::string_view text) { return job.topic_settings.SetAll(text); },
+     [](const Job& job) { return job.topic_settings.Text(); }},
     {"rate", "N", "So many records a second at most, of each thread; 0: no limit",
      [](Job& job, std::string_view text) { return Put(ParseCount(text), &job.rate); },
      [](const Job& job) { return fmt::format("{}", job.rate); }},

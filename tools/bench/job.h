@@ -10,6 +10,7 @@
 
 #include "tidemark/error.h"
 #include "tidemark/options.h"
+#include "tools/bench/topic_settings.h"
 
 namespace tidemark::tools {
 
@@ -41,10 +42,7 @@ struct Job {
   int32_t numjobs = 1;   // so many threads do the same
   uint64_t iodepth = 1;  // of each thread
   Durability durability = Durability::durable;
-  int64_t linger_us = 0;
-  Compression compression = TopicConfig().compression;
-  int32_t zstd_level = TopicConfig().zstd_level;
-  int64_t segment_bytes = TopicConfig().segment_bytes;
+  TopicSettings topic_settings;
   double rate = 0;  // records a second of each thread; 0: as fast as they are taken
   std::optional<int64_t> runtime_ns;
   int64_t ramp_time_ns = 0;

@@ -15,15 +15,11 @@ namespace {
 
 constexpr uint64_t kLayOutBytes = uint64_t{256} << 20;  // without a size
 
-TopicConfig ConfigOf(const Job& job) {
+TopicConfig ConfigOfNew(const Job& job) {
   TopicConfig config;
-  config.compression = job.compression;
-  config.zstd_level = job.zstd_level;
-  config.segment_bytes = job.segment_bytes;
-  config.commit_linger_ms = job.linger_us / 1'000;
   config.durability = job.durability;
   if (job.workload == "status") config.cleanup_policy = CleanupPolicy::compact;
-  return config;
+  return job.topic_settings.Over(config);
 }
 
 bool HoldsRecords(const Topic& topic) {
@@ -71,9 +67,8 @@ EngineOptions EngineOptionsOf(const Job& job, const std::string& directory) {
 
 Result<Topic*> PrepareTopic(Engine& engine, const Job& job) {
   const std::string& name = job.topic.empty() ? job.name : job.topic;
-  const TopicConfig config = ConfigOf(job);
   Topic* topic = engine.FindTopic(name);
-  if (topic == nullptr) return engine.CreateTopic(name, job.partitions, config);
+  if (topic == nullptr) return engine.CreateTopic(name, job.partitions, ConfigOfNew(job));
   if (topic->partition_count() != job.partitions) {
     return Error(
         ErrorCode::invalid_argument,
@@ -81,6 +76,7 @@ Result<Topic*> PrepareTopic(Engine& engine, const Job& job) {
                     "name another topic or directory",
                     name, topic->partition_count(), job.partitions, topic->partition_count()));
   }
+  const TopicConfig config = job.topic_settings.Over(topic->config());
   if (!job.reads_only() && !(topic->config() == config)) {
     const Status altered = engine.AlterTopic(name, config);
     if (!altered.ok()) return altered.error();
