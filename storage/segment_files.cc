@@ -27,7 +27,8 @@ std::string_view SuffixOf(SegmentFile kind) {
   return "";
 }
 
-// Cuts a file to `bytes` and flushes it, if it is there and longer.
+// Cuts a file to `bytes` if it is there and longer, and flushes it in any case: who cut it before
+// may have been killed before that, or have failed.
 Status CutFile(io::FileSystem& files, const std::string& path, uint64_t bytes) {
   const auto exists = files.Exists(path);
   if (!exists) return exists.error();
@@ -36,8 +37,9 @@ Status CutFile(io::FileSystem& files, const std::string& path, uint64_t bytes) {
   if (!file) return file.error();
   const auto size = (*file)->Size();
   if (!size) return size.error();
-  if (*size <= bytes) return {};
-  if (Status status = (*file)->Truncate(bytes); !status.ok()) return status;
+  if (*size > bytes) {
+    if (Status status = (*file)->Truncate(bytes); !status.ok()) return status;
+  }
   return (*file)->Flush();
 }
 
