@@ -183,8 +183,8 @@ void RemoveOrphans(io::FileSystem& files, const std::string& folder,
                    const std::vector<io::DirectoryEntry>& entries, int64_t log_start_offset,
                    int64_t active_base_offset);
 
-// Cuts a segment to `log_bytes` and its indexes to what lies below, flushes what it changed;
-// removes its seal. No log: error.
+// Cuts a segment to `log_bytes` and its indexes to what lies below, and flushes them also where
+// they are short enough already; removes its seal. No log: error.
 Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
                   uint64_t log_bytes);
 // Makes the files of a segment those of an empty one, and flushes what it changed: for one in whose
