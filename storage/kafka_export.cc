@@ -5,6 +5,7 @@
 
 #include "storage/kafka_names.h"
 #include "storage/manifest.h"
+#include "storage/store_files.h"
 
 namespace tidemark::storage {
 namespace {
@@ -17,17 +18,17 @@ constexpr std::string_view kFirstLeaderEpoch = "0\n1\n0 0\n";
 constexpr std::string_view kCleanShutdownContent = R"({"version":0,"brokerEpoch":-1})";
 constexpr uint64_t kMaxExportBytes = 4096;
 
-// A folder takes five flushes, each of which is as dear as one of the whole file system where
-// little else is written: from so many folders on the latter is cheaper in any case.
-constexpr size_t kFlushTogether = 8;
-
-// Replaces a file unless it holds `content` already: most openings find everything in place.
+// Replaces a file unless it holds `content` already, which may not have been flushed
+// (MakePartitionFolders).
 Status EnsureFile(io::FileSystem& files, const std::string& path, std::string_view content) {
   const auto exists = files.Exists(path);
   if (!exists) return exists.error();
   if (*exists) {
     const auto present = io::ReadWholeFile(files, path, kMaxExportBytes);
-    if (present && *present == content) return {};
+    if (present && *present == content) {
+      const auto file = files.Open(path, {.write = true});
+      return file ? (*file)->Flush() : Status(file.error());
+    }
   }
   return io::ReplaceFile(files, path, content);
 }
@@ -69,12 +70,6 @@ std::string CheckpointText(
   return "0\n" + std::to_string(count) + "\n" + lines;
 }
 
-bool AreFlushedTogether(io::FileSystem& files, const std::string& data_dir,
-                        const std::vector<std::string>& folders) {
-  const auto space = files.Space(data_dir);
-  return folders.size() >= kFlushTogether && space.ok() && space->flush_all_counts;
-}
-
 }  // namespace
 
 Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
@@ -90,7 +85,7 @@ Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
 
 Status MakePartitionFolders(io::FileSystem& files, const std::string& data_dir,
                             const std::vector<std::string>& folders, const base::Uuid& topic_id) {
-  const bool together = AreFlushedTogether(files, data_dir, folders);
+  const bool together = AreFlushedTogether(files, data_dir, folders.size());
   for (const std::string& folder : folders) {
     Status made = together ? MakePartitionFolderUnflushed(files, folder, topic_id)
                            : MakePartitionFolder(files, folder, topic_id);
@@ -102,7 +97,7 @@ Status MakePartitionFolders(io::FileSystem& files, const std::string& data_dir,
 Status RemovePartitionFolders(io::FileSystem& files, const std::string& data_dir,
                               const std::vector<std::string>& folders) {
   if (folders.empty()) return {};
-  const bool together = AreFlushedTogether(files, data_dir, folders);
+  const bool together = AreFlushedTogether(files, data_dir, folders.size());
   for (const std::string& folder : folders) {
     const auto entries = files.List(folder);
     if (!entries) return entries.error();

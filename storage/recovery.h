@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/context.h"
@@ -65,6 +66,7 @@ class Recovery {
   Result<std::vector<int64_t>> SettleFolder(PartitionCore& partition, const CheckpointEntry* entry);
   Status EmptyActive(const PartitionCore& partition, const std::vector<int64_t>& bases,
                      int64_t active, uint64_t flushed_bytes);
+  Status FlushRestored();
   Status CutToIntact(PartitionCore& partition, int64_t base_offset, uint64_t file_bytes,
                      IntactPrefix* prefix);
   Status Visit(const FoundCommit& commit, base::ByteSpan data);
@@ -95,6 +97,9 @@ class Recovery {
   std::deque<Journal::LiveCommit> live_;
   bool journal_damaged_ = false;
   bool folders_made_ = false;
+  // Segments, by folder and base offset, whose files count as they are seen: nobody knows whether
+  // they are on the device like that.
+  std::set<std::pair<std::string, int64_t>> to_flush_;
   std::set<base::Uuid> deleted_topics_;
   uint64_t first_tombstone_sequence_ = UINT64_MAX;
   std::map<const PartitionCore*, PartitionState> states_;

@@ -7,6 +7,7 @@
 #include "storage/recovery.h"
 #include "storage/segment.h"
 #include "storage/segment_swap.h"
+#include "storage/store_files.h"
 
 namespace tidemark::storage {
 
@@ -35,8 +36,19 @@ Status Recovery::RestoreFiles(const Checkpoint* checkpoint, bool journal_lost) {
       if (!restored.ok()) return restored;
     }
   }
+  if (Status flushed = FlushRestored(); !flushed.ok()) return flushed;
   return folders_made_ ? context_.environment.files.FlushDirectory(context_.options.data_dir)
                        : Status();
+}
+
+Status Recovery::FlushRestored() {
+  io::FileSystem& files = context_.environment.files;
+  if (AreFlushedTogether(files, context_.options.data_dir, to_flush_.size()))
+    return files.FlushAll(context_.options.data_dir);
+  for (const auto& [folder, base_offset] : to_flush_) {
+    if (Status flushed = FlushSegment(files, folder, base_offset); !flushed.ok()) return flushed;
+  }
+  return {};
 }
 
 // Listing a thousand folders that nobody has read yet takes seconds, most of them waiting.
@@ -143,6 +155,7 @@ Status Recovery::EmptyActive(const PartitionCore& partition, const std::vector<i
                              int64_t active, uint64_t flushed_bytes) {
   if (flushed_bytes != 0 || partition.indexes_finished) return {};
   if (!std::binary_search(bases.begin(), bases.end(), active)) return {};
+  to_flush_.emplace(partition.folder(), active);
   return EmptySegment(context_.environment.files, partition.folder(), active);
 }
 
@@ -160,6 +173,7 @@ Status Recovery::RestoreByScan(PartitionCore& partition) {
   if (Status cut = CutToIntact(partition, active, *size, &prefix); !cut) return cut;
   if (Status emptied = EmptyActive(partition, *bases, active, prefix.bytes); !emptied)
     return emptied;
+  to_flush_.emplace(partition.folder(), active);
   const int64_t end = std::max(prefix.next_offset, active);
   partition.Restore(kFirstLogStart, end, active, prefix.bytes, *bases);
   return {};

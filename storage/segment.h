@@ -187,9 +187,11 @@ void RemoveOrphans(io::FileSystem& files, const std::string& folder,
 // they are short enough already; removes its seal. No log: error.
 Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset,
                   uint64_t log_bytes);
-// Makes the files of a segment those of an empty one, and flushes what it changed: for one in whose
-// log no byte counts. An index that is missing stays so where the disk has no room for it.
+// Makes the files of a segment those of an empty one: for one in whose log no byte counts. An index
+// that is missing stays so where the disk has no room for it. Not flushed.
 Status EmptySegment(io::FileSystem& files, const std::string& folder, int64_t base_offset);
+// Flushes the files of a segment that are there, and the folder.
+Status FlushSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset);
 // Removes a segment's files (the directory is not flushed).
 Status RemoveSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset);
 

@@ -27,6 +27,12 @@ std::string_view SuffixOf(SegmentFile kind) {
   return "";
 }
 
+Status Shorten(io::File& file, uint64_t bytes) {
+  const auto size = file.Size();
+  if (!size) return size.error();
+  return *size > bytes ? file.Truncate(bytes) : Status();
+}
+
 // Cuts a file to `bytes` if it is there and longer, and flushes it in any case: who cut it before
 // may have been killed before that, or have failed.
 Status CutFile(io::FileSystem& files, const std::string& path, uint64_t bytes) {
@@ -35,12 +41,8 @@ Status CutFile(io::FileSystem& files, const std::string& path, uint64_t bytes) {
   if (!*exists) return {};
   auto file = files.Open(path, {.write = true});
   if (!file) return file.error();
-  const auto size = (*file)->Size();
-  if (!size) return size.error();
-  if (*size > bytes) {
-    if (Status status = (*file)->Truncate(bytes); !status.ok()) return status;
-  }
-  return (*file)->Flush();
+  Status cut = Shorten(**file, bytes);
+  return cut.ok() ? (*file)->Flush() : cut;
 }
 
 // The offset behind the last batch of a log that ends at `log_bytes`, as far as its headers tell.
@@ -132,20 +134,30 @@ Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base
 }
 
 Status EmptySegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
-  bool made = false;
   // (the log last: see CutSegment)
   for (const SegmentFile kind :
        {SegmentFile::offset_index, SegmentFile::time_index, SegmentFile::log}) {
+    const auto file =
+        files.Open(SegmentPath(folder, base_offset, kind), {.write = true, .create = true});
+    if (!file && file.error().code() == ErrorCode::disk_full) continue;
+    if (!file) return file.error();
+    if (Status cut = Shorten(**file, 0); !cut.ok()) return cut;
+  }
+  return {};
+}
+
+Status FlushSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
+  for (const SegmentFile kind :
+       {SegmentFile::offset_index, SegmentFile::time_index, SegmentFile::log}) {
     const std::string path = SegmentPath(folder, base_offset, kind);
-    if (Status cut = CutFile(files, path, 0); !cut.ok()) return cut;
     const auto exists = files.Exists(path);
     if (!exists) return exists.error();
-    if (*exists) continue;
-    const auto file = files.Open(path, {.write = true, .create = true});
-    if (!file && file.error().code() != ErrorCode::disk_full) return file.error();
-    made = made || file.ok();
+    if (!*exists) continue;
+    const auto file = files.Open(path, {.write = true});
+    if (!file) return file.error();
+    if (Status flushed = (*file)->Flush(); !flushed.ok()) return flushed;
   }
-  return made ? files.FlushDirectory(folder) : Status();
+  return files.FlushDirectory(folder);
 }
 
 void RemoveOrphans(io::FileSystem& files, const std::string& folder,

@@ -152,7 +152,7 @@ Status SegmentWriter::State::CompleteIndexes(io::File& log_file, bool flushed) {
   for (const auto& [kind, present, content] : updates) {
     const auto exists = files.Exists(Path(kind));
     if (!exists) return exists.error();
-    if (!*exists) folder_dirty = true;
+    if (!*exists || !flushed) folder_dirty = true;
     const auto written = UpdateIndexFile(
         files, Path(kind), flushed ? base::ByteSpan(*present) : base::ByteSpan(), content);
     if (!written) return written.error();
