@@ -15,12 +15,12 @@ namespace tidemark::io {
 namespace {
 
 constexpr int kLowestPriority = 19;
-// The longest that sched_setattr(2) takes, since Linux 6.12; older kernels pay no attention to it.
-// Not for the sake of long slices: from then on a thread that wakes up takes the processor from one
-// with a longer slice than its own, and otherwise only when that has had its slice, which is looked
-// at once a tick. What ends a flushed write may be a kernel's thread that is bound to the very
-// processor. Beside such a thread the whole process (its autogroup, or its control group) counts,
-// not this thread's priority; but of a group's threads the shortest slice counts.
+// The longest that sched_setattr(2) takes. Not for the sake of long slices: since Linux 6.12 a
+// thread that wakes up takes the processor from one with a longer slice than its own, and otherwise
+// only when that has had its slice, which is looked at once a tick. (Older kernels pay no attention
+// to it.) What ends a flushed write may be a kernel's thread that is bound to the very processor.
+// Beside such a thread the whole process (its autogroup, or its control group) counts, not this
+// thread's priority; but of a group's threads the shortest slice counts.
 constexpr uint64_t kLongestSliceNs = 100'000'000;
 
 // sched_setattr(2)'s, in its first form. <linux/sched/types.h> cannot stand beside <sched.h>.
@@ -55,11 +55,12 @@ std::optional<std::thread> StartQuietThread(const char* name, std::function<void
 }
 
 void RunInBackground() {
+  if (sched_getscheduler(0) != SCHED_OTHER) return;
   SchedulerAttributes attributes;
   attributes.policy = SCHED_BATCH;
   attributes.nice = kLowestPriority;
   attributes.runtime_ns = kLongestSliceNs;
-  // glibc has no function for it before 2.41. 0 is this thread alone, in both calls.
+  // glibc has no function for it before 2.41. 0 is this thread alone, in all these calls.
   if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0)
     static_cast<void>(setpriority(PRIO_PROCESS, 0, kLowestPriority));
 }

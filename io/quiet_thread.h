@@ -12,7 +12,8 @@ namespace tidemark::io {
 std::optional<std::thread> StartQuietThread(const char* name, std::function<void()> run);
 
 // From now on the calling thread, and no other, works with what the others leave of the processors,
-// and gives way at once to any that wakes up. Where the kernel refuses it runs as before.
+// and gives way to any that wakes up: at once, as far as the kernel has means for that. One with
+// another policy than the usual keeps it.
 void RunInBackground();
 
 }  // namespace tidemark::io
