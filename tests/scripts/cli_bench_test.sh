@@ -36,6 +36,10 @@ print(*[config[key] for key in sys.argv[1:]])' "$@"
   --config compression.type=none --config durability=buffered >out
 "$tidemark" bench --size=5000 --keys=7 --directory=store --topic=kept >out
 expect "1048576 compact,delete none buffered" "$(settings retention.bytes cleanup.policy compression.type durability)"
+for thread in 0 1; do
+  "$tidemark" bench --size=5000 --keys=7 --directory=store --topic=kept --thread=$thread --output-format=json >out
+  expect none "$(field '["jobs"][0]["job options"]["compression"]' <out)"
+done
 "$tidemark" bench --size=5000 --keys=7 --directory=store --topic=kept --segment=2m \
   --config="retention.ms=60000 when.full=drop_oldest" >out
 expect "2097152 60000 drop_oldest 1048576 none" \

@@ -122,6 +122,12 @@ TEST(BenchJob, OfTheTopicIsSetWhatAJobNames) {
   wanted.retention_bytes = 7 << 10;
   wanted.retention_ms = 9;
   EXPECT_EQ(job.topic_settings.Over(there), wanted);
+
+  // Whatever was said in which order: what differs from the defaults.
+  ASSERT_TRUE(SetKey(job, "config", "cleanup.policy=compact segment.bytes=16MiB").ok());
+  EXPECT_EQ(job.topic_settings.Text(),
+            "commit.linger.ms=5 retention.ms=9 retention.bytes=7168 cleanup.policy=compact");
+  EXPECT_EQ(TopicSettings(wanted).Over({}), wanted);
 }
 
 TEST(BenchJob, WhatDoesNotGoTogetherIsRefused) {

@@ -185,6 +185,8 @@ Json StoreJson(const StoreResult& store) {
           {"carried_bytes", stats.carried_bytes},
           {"segment_bytes_written", stats.segment_bytes_written},
           {"checkpoints", stats.checkpoints},
+          {"segments_removed", stats.segments_removed},
+          {"compaction_passes", stats.compaction_passes},
           {"compaction_bytes", stats.compaction_bytes}};
 }
 

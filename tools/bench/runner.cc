@@ -84,8 +84,7 @@ Status Group::PrepareStore(const std::string& directory, const std::vector<const
     threads += job->numjobs;
     shared = shared || job->thread;
     if (!job->reads_only()) continue;
-    hooks_.note(fmt::format("{}: laying out {} if it is empty", job->name,
-                            job->topic.empty() ? job->name : job->topic));
+    hooks_.note(fmt::format("{}: laying out {} if it is empty", job->name, TopicNameOf(*job)));
     Status laid_out = LayOut(*job, directory, hooks_.stop);
     if (!laid_out.ok()) return laid_out;
     if (job->invalidate) DropFromPageCache(directory);
@@ -211,7 +210,12 @@ GroupResult Group::Gather() const {
   for (const Job& job : jobs_) {
     JobResult of_job;
     of_job.job = job;
-    of_job.core = !job.raw() && stores_.at(DirectoryOf(job))->shared() == nullptr;
+    if (!job.raw()) {
+      const StoreShare& store = *stores_.at(DirectoryOf(job));
+      of_job.core = store.shared() == nullptr;
+      if (const TopicConfig* config = store.ConfigFor(job))
+        of_job.job.topic_settings = TopicSettings(*config);
+    }
     for (const std::string& name : StreamsOf(job.rw)) of_job.streams.emplace_back().name = name;
     for (const auto& clone : clones_) {
       if (clone->job != &job) continue;

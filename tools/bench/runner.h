@@ -31,7 +31,7 @@ struct StreamResult {
 };
 
 struct JobResult {
-  Job job;
+  Job job;         // its topic_settings are what the topic was set to
   Status outcome;  // the first error of its threads
   std::vector<StreamResult> streams;
   CpuUse cpu;  // of its own threads

@@ -66,7 +66,7 @@ EngineOptions EngineOptionsOf(const Job& job, const std::string& directory) {
 }
 
 Result<Topic*> PrepareTopic(Engine& engine, const Job& job) {
-  const std::string& name = job.topic.empty() ? job.name : job.topic;
+  const std::string& name = TopicNameOf(job);
   Topic* topic = engine.FindTopic(name);
   if (topic == nullptr) return engine.CreateTopic(name, job.partitions, ConfigOfNew(job));
   if (topic->partition_count() != job.partitions) {

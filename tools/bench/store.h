@@ -11,8 +11,12 @@ namespace tidemark::tools {
 
 EngineOptions EngineOptionsOf(const Job& job, const std::string& directory);
 
-// The job's topic: made when it is not there; else its settings become the job's when it appends,
-// and its partitions must be as many as the job's.
+inline const std::string& TopicNameOf(const Job& job) {
+  return job.topic.empty() ? job.name : job.topic;
+}
+
+// The job's topic: made when it is not there; else those of its settings that the job names become
+// the job's when it appends, and its partitions must be as many as the job's.
 Result<Topic*> PrepareTopic(Engine& engine, const Job& job);
 
 // What a job reads must be there: a topic without records is filled with those of the job, `size`

@@ -70,10 +70,21 @@ Result<EngineStats> StoreShare::Stats() {
 Status StoreShare::Prepare(const Job& job) {
   Status prepared;
   const Status ran = shared_->Run([&](Engine& engine) {
-    const auto topic = PrepareTopic(engine, job);
+    const auto topic = PrepareIn(engine, job);
     if (!topic.ok()) prepared = topic.error();
   });
   return ran.ok() ? prepared : ran;
+}
+
+Result<Topic*> StoreShare::PrepareIn(Engine& engine, const Job& job) {
+  auto topic = PrepareTopic(engine, job);
+  if (topic.ok()) topics_[TopicNameOf(job)] = (*topic)->config();
+  return topic;
+}
+
+const TopicConfig* StoreShare::ConfigFor(const Job& job) const {
+  const auto found = topics_.find(TopicNameOf(job));
+  return found == topics_.end() ? nullptr : &found->second;
 }
 
 Status StoreShare::CloseShared() {
@@ -96,7 +107,7 @@ void RunOnCore(StoreShare& store, const RunWindow& window, StartLine& line, Clon
     if (!opened.ok()) clone->outcome = opened.error();
   }
   if (engine) {
-    const auto prepared = PrepareTopic(*engine, job);
+    const auto prepared = store.PrepareIn(*engine, job);
     if (prepared.ok()) topic = *prepared;
     if (!prepared.ok()) clone->outcome = prepared.error();
   }
@@ -112,7 +123,7 @@ void RunOnCore(StoreShare& store, const RunWindow& window, StartLine& line, Clon
 
 void RunShared(StoreShare& store, const RunWindow& window, StartLine& line, Clone* clone) {
   const Job& job = *clone->job;
-  const std::string& topic = job.topic.empty() ? job.name : job.topic;
+  const std::string& topic = TopicNameOf(job);
   auto records = RecordSource::Make(job, clone->seed());
   if (!records.ok()) clone->outcome = records.error();
   RunFromTheLine(line, clone, [&] {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <latch>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -41,11 +42,15 @@ class StoreShare {
   const std::string& directory() const { return result_.directory; }
   const Job& first() const { return first_; }
   StoreResult& result() { return result_; }
+  // The topic of a job, ready for its work. From the thread that works with the engine.
+  Result<Topic*> PrepareIn(Engine& engine, const Job& job);
 
   // From the thread that runs the group.
   Status OpenShared();
   Status Prepare(const Job& job);
   Status CloseShared();
+  // What the topic of a job was set to for its work; nullptr: it did not come to that.
+  const TopicConfig* ConfigFor(const Job& job) const;
   ConcurrentEngine* shared() const { return shared_.get(); }
 
  private:
@@ -54,6 +59,7 @@ class StoreShare {
   const Job& first_;
   std::unique_ptr<ConcurrentEngine> shared_;
   EngineStats before_;
+  std::map<std::string, TopicConfig> topics_;  // by name
   StoreResult result_;
 };
 

@@ -8,6 +8,14 @@
 
 namespace tidemark::tools {
 
+TopicSettings::TopicSettings(const TopicConfig& config) {
+  const auto defaults = TopicConfig().ToPairs();
+  for (const auto& setting : config.ToPairs()) {
+    if (std::find(defaults.begin(), defaults.end(), setting) == defaults.end())
+      settings_.push_back(setting);
+  }
+}
+
 Status TopicSettings::Set(std::string_view key, std::string_view value) {
   Status known = TopicConfig().Set(key, value);
   if (known.ok()) settings_.emplace_back(key, value);
@@ -42,7 +50,7 @@ std::string TopicSettings::TextOf(std::string_view key) const {
 
 std::string TopicSettings::Text() const {
   std::string text;
-  for (const auto& [key, value] : settings_) {
+  for (const auto& [key, value] : TopicSettings(Over({})).settings_) {
     text += (text.empty() ? "" : " ") + key + "=" + value;
   }
   return text;

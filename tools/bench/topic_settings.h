@@ -14,6 +14,10 @@ namespace tidemark::tools {
 
 class TopicSettings {
  public:
+  TopicSettings() = default;
+  // All that differ from the defaults.
+  explicit TopicSettings(const TopicConfig& config);
+
   // `key` and `value` as TopicConfig::Set() has them, and its errors.
   Status Set(std::string_view key, std::string_view value);
   // "KEY=VALUE KEY=VALUE ...", with blanks between, and sizes like 8MiB. Nothing is set if one of
@@ -25,7 +29,8 @@ class TopicSettings {
 
   // The value of one, its default if it is not set.
   std::string TextOf(std::string_view key) const;
-  // All that are set, as SetAll() takes them.
+  // All that differ from the defaults, as SetAll() takes them, in the order of
+  // TopicConfig::ToPairs().
   std::string Text() const;
 
  private:
