@@ -5,7 +5,6 @@
 
 #include "storage/kafka_names.h"
 #include "storage/manifest.h"
-#include "storage/store_files.h"
 
 namespace tidemark::storage {
 namespace {
@@ -71,6 +70,15 @@ std::string CheckpointText(
 }
 
 }  // namespace
+
+// A folder takes five flushes when it is made, each of which is as dear as one of the whole file
+// system where little else is written: from so many folders on the latter is cheaper in any case.
+bool AreFlushedTogether(io::FileSystem& files, const std::string& data_dir, size_t folders) {
+  constexpr size_t kFlushTogether = 8;
+  if (folders < kFlushTogether) return false;
+  const auto space = files.Space(data_dir);
+  return space.ok() && space->flush_all_counts;
+}
 
 Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,
                            const base::Uuid& topic_id) {

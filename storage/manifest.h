@@ -72,6 +72,9 @@ struct PartitionName {
 std::optional<PartitionName> ParsePartitionFolder(std::string_view name);
 // What a partition's folder says in its partition.metadata; nullopt: nothing that can be read.
 std::optional<base::Uuid> ReadTopicId(io::FileSystem& files, const std::string& folder);
+// Whether so many folders of `data_dir`, with their files, are flushed by one FlushAll() rather
+// than one by one.
+bool AreFlushedTogether(io::FileSystem& files, const std::string& data_dir, size_t folders);
 // Makes a partition's folder with partition.metadata and leader-epoch-checkpoint; flushes it, not
 // its parent.
 Status MakePartitionFolder(io::FileSystem& files, const std::string& folder,

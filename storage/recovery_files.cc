@@ -7,7 +7,6 @@
 #include "storage/recovery.h"
 #include "storage/segment.h"
 #include "storage/segment_swap.h"
-#include "storage/store_files.h"
 
 namespace tidemark::storage {
 

@@ -1,5 +1,6 @@
 // Names of a segment's files, listing, cutting and removing them.
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "storage/seal.h"
@@ -12,6 +13,9 @@ namespace {
 // Kafka pads base offsets to the digits of the greatest int64, so that names sort as numbers do.
 constexpr size_t kNameDigits = 20;
 constexpr std::string_view kLogSuffix = ".log";
+// The log last: an entry that outlives the bytes it names would be worse than one too few.
+constexpr std::array kIndexesThenLog = {SegmentFile::offset_index, SegmentFile::time_index,
+                                        SegmentFile::log};
 
 std::string_view SuffixOf(SegmentFile kind) {
   switch (kind) {
@@ -115,7 +119,7 @@ Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base
   log_bytes = std::min(log_bytes, *size);  // a log that is shorter already stays as it is
 
   if (const auto removed = RemoveSeal(files, folder, base_offset); !removed) return removed.error();
-  // The indexes first: an entry that outlives the bytes it names would be worse than one too few.
+  // In the order of kIndexesThenLog.
   auto indexes = LoadIndexes(files, folder, base_offset, **log, log_bytes);
   if (!indexes) return indexes.error();
   const auto next_offset = NextOffset(**log, base_offset, log_bytes, indexes->offsets);
@@ -134,9 +138,7 @@ Status CutSegment(io::FileSystem& files, const std::string& folder, int64_t base
 }
 
 Status EmptySegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
-  // (the log last: see CutSegment)
-  for (const SegmentFile kind :
-       {SegmentFile::offset_index, SegmentFile::time_index, SegmentFile::log}) {
+  for (const SegmentFile kind : kIndexesThenLog) {
     const auto file =
         files.Open(SegmentPath(folder, base_offset, kind), {.write = true, .create = true});
     if (!file && file.error().code() == ErrorCode::disk_full) continue;
@@ -147,8 +149,7 @@ Status EmptySegment(io::FileSystem& files, const std::string& folder, int64_t ba
 }
 
 Status FlushSegment(io::FileSystem& files, const std::string& folder, int64_t base_offset) {
-  for (const SegmentFile kind :
-       {SegmentFile::offset_index, SegmentFile::time_index, SegmentFile::log}) {
+  for (const SegmentFile kind : kIndexesThenLog) {
     const std::string path = SegmentPath(folder, base_offset, kind);
     const auto exists = files.Exists(path);
     if (!exists) return exists.error();

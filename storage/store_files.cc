@@ -187,15 +187,6 @@ Result<StoreFiles> OpenStoreFiles(Context& context) {
   return store;
 }
 
-// A folder takes five flushes when it is made, each of which is as dear as one of the whole file
-// system where little else is written: from so many folders on the latter is cheaper in any case.
-bool AreFlushedTogether(io::FileSystem& files, const std::string& data_dir, size_t folders) {
-  constexpr size_t kFlushTogether = 8;
-  if (folders < kFlushTogether) return false;
-  const auto space = files.Space(data_dir);
-  return space.ok() && space->flush_all_counts;
-}
-
 Result<uint64_t> BytesBelow(io::FileSystem& files, std::vector<std::string> folders) {
   uint64_t used = 0;
   while (!folders.empty()) {

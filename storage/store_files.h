@@ -1,7 +1,6 @@
 // Finding a store in a folder: its journal, its manifest, and whether they belong together. Blocks.
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,10 +27,6 @@ Error LockedError(io::FileSystem& files, const std::string& data_dir, int system
 // folder that another process has open (locked), and one whose identity is unreadable in every copy
 // (corrupt).
 Result<StoreFiles> OpenStoreFiles(Context& context);
-
-// Whether so many folders of the store, with their files, are flushed by one FlushAll() rather than
-// one by one.
-bool AreFlushedTogether(io::FileSystem& files, const std::string& data_dir, size_t folders);
 
 // What all files in some folders, and in the folders there, take on the disk, by their sizes.
 // Blocks.

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "storage/journal_format.h"
 #include "storage/open.h"
 #include "tests/sim/sim_world.h"
 
@@ -72,6 +73,16 @@ class FoundTest : public WorldTest {
     record.value = value;
     const auto offset = engine_->FindTopic("t")->partition(0)->Append(record, Durability::durable);
     ASSERT_TRUE(offset.ok()) << offset.error().ToString();
+  }
+  // Neither slot can be read any more.
+  void SpoilCheckpoints() {
+    Inode& journal = *world_->disk.Find("store/journal");
+    const auto superblock = storage::DecodeSuperblock(journal.now);
+    ASSERT_TRUE(superblock.ok());
+    for (const int slot : {0, 1}) {
+      const std::byte flipped = ~journal.now[superblock->slot_position(slot)];
+      world_->disk.WriteNow(journal, superblock->slot_position(slot), {&flipped, 1});
+    }
   }
   int64_t durable_end() const {
     return engine_->FindTopic("t")->partition(0)->durable_end_offset();

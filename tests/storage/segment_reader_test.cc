@@ -311,6 +311,7 @@ TEST_F(SegmentReaderTest, CuttingToTheWholeLengthChangesNothing) {
   ExpectOk(CutSegment(files_, folder(), kBase, size_));
   ExpectOk(CutSegment(files_, folder(), kBase, size_ + 1000));  // never lengthens
   EXPECT_THAT(files_.log, Each(StartsWith("flush ")));
+  EXPECT_EQ(files_.log.size(), 2 * 3U);
   EXPECT_EQ(std::filesystem::file_size(Path(kBase, SegmentFile::log)), size_);
 }
 

@@ -62,6 +62,10 @@ TEST_F(SegmentResumeTest, IntactIndexesThatWereNotFlushedAreWrittenOnceMore) {
   EXPECT_EQ((*writer)->TakeBytesWritten(), offset_file_.size() + time_file_.size());
   EXPECT_EQ(ReadBytes(Path(kBase, SegmentFile::offset_index)), offset_file_);
   EXPECT_EQ(ReadBytes(Path(kBase, SegmentFile::time_index)), time_file_);
+  // Who was killed may have made them anew: their names need not be on the device either.
+  files_.log.clear();
+  ExpectOk((*writer)->Flush());
+  EXPECT_THAT(files_.log, Contains(HasSubstr("flush-directory")));
   ExpectGoesOn();
 }
 
