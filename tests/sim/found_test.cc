@@ -201,8 +201,14 @@ TEST_F(FoundTest, WhatIsFoundWithoutACheckpointIsFlushed) {
     OpenInWorld({}, seed);
     // One log is flushed by itself, many are by one flush of all.
     ASSERT_TRUE(engine_->CreateTopic("t", seed % 2 == 0 ? 1 : 10, config).ok());
-    constexpr int kRecords = 30;
-    for (int i = 0; i < kRecords; ++i) Append(std::string(20'000, 'v'));
+    for (int32_t i = 0; i < engine_->FindTopic("t")->partition_count(); ++i) {
+      const auto offset = engine_->FindTopic("t")->partition(i)->Append({}, Durability::durable);
+      ASSERT_TRUE(offset.ok()) << offset.error().ToString();
+    }
+    ASSERT_TRUE(engine_->Close().ok());
+    Reopen();
+    constexpr int kRecords = 31;
+    for (int i = 1; i < kRecords; ++i) Append(std::string(20'000, 'v'));
     const auto is_dirty = [&] {
       const auto log = world_->disk.Find(path);
       return log != nullptr && !log->dirty.empty();
